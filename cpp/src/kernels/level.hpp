@@ -1,0 +1,15 @@
+// What the translation units of one level define for its table.
+#pragma once
+
+#include "table.hpp"
+
+namespace hopfix::kernels::HOPFIX_LEVEL {
+
+extern const TileKernels<float> tile32[2];
+extern const TileKernels<double> tile64[2];
+extern const GramKernels<float> gram32;
+extern const GramKernels<double> gram64;
+extern const DenseKernels dense;
+extern const Table table;
+
+}  // namespace hopfix::kernels::HOPFIX_LEVEL

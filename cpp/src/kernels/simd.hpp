@@ -1,0 +1,95 @@
+// Vectors of one instruction-set level, as thin as the compiler's own vector extension.
+//
+// Every kernel translation unit is compiled once per level with HOPFIX_LEVEL set to that level's
+// name and the matching compiler flags. Everything it defines lives in a namespace of that name,
+// so that no inline function of one level can be linked in place of another's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#ifdef __FAST_MATH__
+#error "hopfix relies on IEEE arithmetic: do not compile it with -ffast-math"
+#endif
+
+#if defined(__AVX512F__)
+#define HOPFIX_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define HOPFIX_VECTOR_BYTES 32
+#else
+#define HOPFIX_VECTOR_BYTES 16
+#endif
+
+namespace hopfix::kernels::HOPFIX_LEVEL {
+
+template <class T>
+struct VectorTypes;
+template <>
+struct VectorTypes<float> {
+  typedef float Value __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
+  typedef std::uint32_t Bits __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
+};
+template <>
+struct VectorTypes<double> {
+  typedef double Value __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
+  typedef std::uint64_t Bits __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
+};
+
+template <class T>
+using Vec = typename VectorTypes<T>::Value;
+template <class T>
+using Bits = typename VectorTypes<T>::Bits;
+
+template <class T>
+inline constexpr int kLanes = HOPFIX_VECTOR_BYTES / static_cast<int>(sizeof(T));
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  Vec<T> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <class T>
+inline Vec<T> broadcast(T x) {
+  return x - Vec<T>{};
+}
+
+// a * b + c: fused where the level has FMA (v3, v4), rounded twice elsewhere (v2, generic).
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_pd(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// The larger one; y where the two are unordered, so that max(bound, x) keeps a NaN in x.
+template <class V>
+inline V max(V x, V y) {
+  return x > y ? x : y;
+}
+
+}  // namespace hopfix::kernels::HOPFIX_LEVEL

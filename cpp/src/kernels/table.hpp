@@ -1,0 +1,99 @@
+// The functions that exist once per instruction-set level, and how the core calls them.
+//
+// Only raw pointers and strides cross this boundary: a container here would be compiled at every
+// level and the linker would keep one copy of its members, possibly one that this CPU cannot run.
+//
+// Queries travel in tiles: element k of query b sits at tile[k * lanes + b], so that one vector
+// holds the same element of neighbouring queries. Every sum runs in an order fixed by the number
+// of patterns and the dimension alone; a query's result never depends on its neighbours.
+#pragma once
+
+#include <cstddef>
+
+namespace hopfix::kernels {
+
+// Rows of patterns, row i at data + i * stride, with optional log-weights (nullptr: all zero).
+template <class T>
+struct PatternBlock {
+  const T* data;
+  std::ptrdiff_t stride;
+  std::ptrdiff_t count;
+  std::ptrdiff_t dim;
+  const T* log_weights;
+};
+
+// A softmax average under way: per lane the running maximum of the logits, the sum of
+// exp(logit - max), and (unless mean is nullptr) the sums of exp(logit - max) x, dim * lanes.
+template <class T>
+struct SoftmaxSums {
+  T* max;
+  T* sum;
+  T* mean;
+};
+
+// Patterns are processed in groups of this many rows; scratch holds two such groups of lanes.
+inline constexpr std::ptrdiff_t kGroupRows = 96;
+// The widest tile of any level, in bytes, and the alignment of tiles.
+inline constexpr std::ptrdiff_t kMaxTileBytes = 128;
+
+template <class T>
+struct TileKernels {
+  std::ptrdiff_t lanes;
+
+  // sums (+)= the patterns of the block. `queries` is already multiplied by beta.
+  void (*accumulate)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
+                     T* scratch);
+  // into := the softmax average of the union of both.
+  void (*merge)(const SoftmaxSums<T>& into, const SoftmaxSums<T>& other, std::ptrdiff_t dim);
+  // weights[i * lanes + b] = exp(logit - max) / sum.
+  void (*weights)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
+                  T* weights);
+  // derivative[k * lanes + b] += sum_i p_i (x_i . t - mean_product) x_ik, where mean_product is
+  // the mean of x . t under p, one per lane.
+  void (*tangent)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
+                  const T* tangents, const T* mean_product, T* derivative, T* scratch);
+};
+
+// c = a^T a (k x k) for a of n x k, or a a^T (n x n): row-major, both triangles written.
+template <class T>
+struct GramKernels {
+  void (*columns)(const T* a, std::ptrdiff_t n, std::ptrdiff_t k, T* c);
+  void (*rows)(const T* a, std::ptrdiff_t n, std::ptrdiff_t k, T* c);
+};
+
+// Dense linear algebra in double precision, row-major. The order of every sum depends on shapes
+// only, not on where the arrays lie in memory.
+struct DenseKernels {
+  // y (m) = a x for a of m x k.
+  void (*matrix_vector)(const double* a, const double* x, std::ptrdiff_t m, std::ptrdiff_t k,
+                        double* y);
+  // y (k) = a^T x for a of m x k.
+  void (*vector_matrix)(const double* x, const double* a, std::ptrdiff_t m, std::ptrdiff_t k,
+                        double* y);
+  // c (m x n) = a b for a of m x k and b of k x n.
+  void (*product)(const double* a, const double* b, std::ptrdiff_t m, std::ptrdiff_t k,
+                  std::ptrdiff_t n, double* c);
+  // Eigenvalues of the symmetric a (n x n), ascending; eigenvectors as the columns of `vectors`
+  // unless that is nullptr. Returns false when the iteration did not converge.
+  bool (*symmetric_eigen)(const double* a, std::ptrdiff_t n, double* values, double* vectors);
+  // Solves a x = b by LU with partial pivoting; b is overwritten by x.
+  void (*solve)(const double* a, std::ptrdiff_t n, double* b);
+};
+
+// exp of `count` numbers <= 0, for the accuracy test.
+template <class T>
+using ExpFunction = void (*)(const T* x, T* y, std::ptrdiff_t count);
+
+struct Table {
+  const char* level;
+  // [0]: one vector of queries, for small batches; [1]: two vectors.
+  const TileKernels<float>* tile32;
+  const TileKernels<double>* tile64;
+  const GramKernels<float>* gram32;
+  const GramKernels<double>* gram64;
+  const DenseKernels* dense;
+  ExpFunction<float> exp32;
+  ExpFunction<double> exp64;
+};
+
+}  // namespace hopfix::kernels
