@@ -1,0 +1,26 @@
+// Iteration of the update to convergence, every query by itself.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "hopfix/network.hpp"
+
+namespace hopfix {
+
+template <class T>
+struct Retrieval {
+  std::vector<T> states;            // count x dim
+  std::vector<std::int64_t> steps;  // updates applied to each query
+  std::vector<std::uint8_t> converged;
+  std::vector<T> residual;  // |f(state) - state| of the returned state
+};
+
+// A query stops at the first state with |f(xi) - xi| <= tol max(1, |xi|), or after max_steps
+// updates. Finished queries leave the batch. Cost: one update more than steps, which judges the
+// returned state.
+template <class T>
+Retrieval<T> retrieve(const Network<T>& network, const T* states, std::ptrdiff_t count,
+                      std::int64_t max_steps, double tol, const Execution& execution);
+
+}  // namespace hopfix
