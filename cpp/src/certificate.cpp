@@ -1,0 +1,371 @@
+#include "hopfix/certificate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "hopfix/isa.hpp"
+#include "hopfix/rounding.hpp"
+#include "kernels/table.hpp"
+
+namespace hopfix {
+
+const char* describe(CertificateFailure failure) {
+  switch (failure) {
+    case CertificateFailure::none:
+      return "";
+    case CertificateFailure::degenerate:
+      return "degenerate: an eigenvalue enclosure of the Jacobian contains 1";
+    case CertificateFailure::residual:
+      return "the residual is too large for the existence test";
+    case CertificateFailure::logit_rounding:
+      return "beta |x| |state| is too large: rounding of the logits loses the weights";
+    case CertificateFailure::eigenvalues:
+      return "the eigenvalue iteration did not converge";
+  }
+  return "";
+}
+
+struct Certifier::Workspace {
+  std::vector<double> logits, exponentials, rows, residual, matrix, values, vectors, product;
+};
+
+void Certifier::DeleteWorkspace::operator()(Workspace* workspace) const { delete workspace; }
+
+std::unique_ptr<Certifier::Workspace, Certifier::DeleteWorkspace> Certifier::workspace() const {
+  return std::unique_ptr<Workspace, DeleteWorkspace>(new Workspace);
+}
+
+namespace {
+
+using std::ptrdiff_t;
+using std::size_t;
+
+// |a - b| <= |fl(a - b)| (1 + u) componentwise.
+UpperBound distance_bound(const double* a, const double* b, ptrdiff_t dim,
+                          std::vector<double>& difference) {
+  difference.resize(static_cast<size_t>(dim));
+  for (ptrdiff_t k = 0; k < dim; ++k) difference[static_cast<size_t>(k)] = a[k] - b[k];
+  return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
+}
+
+UpperBound diameter_by_pairs(const Network<double>& network) {
+  const ptrdiff_t n = network.size(), dim = network.dim();
+  const double* x = network.patterns().data();
+  std::vector<double> difference;
+  UpperBound diameter(0);
+  for (ptrdiff_t i = 0; i < n; ++i)
+    for (ptrdiff_t j = 0; j < i; ++j) {
+      const UpperBound here = distance_bound(x + i * dim, x + j * dim, dim, difference);
+      if (!(here.value() <= diameter.value())) diameter = here;
+    }
+  return diameter;
+}
+
+UpperBound diameter_by_mean(const Network<double>& network) {
+  const ptrdiff_t n = network.size(), dim = network.dim();
+  const double* x = network.patterns().data();
+  std::vector<double> mean(static_cast<size_t>(dim)), difference;
+  for (ptrdiff_t i = 0; i < n; ++i)
+    for (ptrdiff_t k = 0; k < dim; ++k)
+      mean[static_cast<size_t>(k)] += x[i * dim + k] / static_cast<double>(n);
+  UpperBound radius(0);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const UpperBound here = distance_bound(x + i * dim, mean.data(), dim, difference);
+    if (!(here.value() <= radius.value())) radius = here;
+  }
+  return 2.0 * radius;
+}
+
+// What the eigenvalues of J, each known to lie in [value - error, value + error] and to be >= 0,
+// say about the distance from degeneracy.
+struct Spectrum {
+  bool degenerate = false;
+  double min_ratio = std::numeric_limits<double>::infinity();  // lower bound, |1-lambda|/lambda
+  UpperBound inverse_gap{1};    // 1 / |1 - lambda|; 1 for the zero eigenvalues left out
+  UpperBound root_over_gap{0};  // sqrt(lambda) / |1 - lambda|
+  UpperBound largest{0};
+  int above_one = 0;
+  double min_gap = 1;
+
+  void add(double value, double error) {
+    const UpperBound high = UpperBound(std::max(value, 0.0)) + UpperBound(error);
+    const double low = value > error ? lower_bound(value - error) : 0;
+    above_one += low > 1;
+    min_gap = std::min(min_gap, std::fabs(1 - value));
+    if (!(high.value() <= largest.value())) largest = high;
+    if (high.value() < 1) {
+      const double gap = lower_bound(1 - high.value());
+      merge(gap, high.value(), high);
+    } else if (low > 1) {
+      // (lambda - 1) / lambda grows and the two bounds fall with lambda: all worst at its low end.
+      merge(lower_bound(low - 1), low, UpperBound(low));
+    } else {
+      degenerate = true;
+    }
+  }
+
+ private:
+  void merge(double gap, double at, UpperBound lambda) {
+    if (!(gap > 0)) {
+      degenerate = true;
+      return;
+    }
+    min_ratio = std::min(min_ratio, lower_bound(gap / at));
+    const UpperBound inverse = UpperBound(1) / gap;
+    if (inverse.value() > inverse_gap.value()) inverse_gap = inverse;
+    const UpperBound ratio = sqrt(lambda) / gap;
+    if (ratio.value() > root_over_gap.value()) root_over_gap = ratio;
+  }
+};
+
+// The largest t found with exp(t) <= 1 + ratio: log1p only proposes it. The test is
+// exp(-t) (1 + ratio) >= 1 with exp from below.
+double log1p_lower(double ratio) {
+  if (std::isinf(ratio)) return ratio;
+  double t = std::min(std::log1p(ratio), 600.0);
+  for (double shrink = 1e-13; shrink < 1; shrink *= 8) {
+    const double candidate = t * (1 - shrink);
+    const double decay = lower_bound(exp_nonpositive(-candidate) * (1 - kExpError));
+    if (decay > 0 && lower_bound(decay * lower_bound(1 + ratio)) >= 1) return candidate;
+    // Where t is below rounding, 1 + ratio says nothing: exp(t) <= 1 + t + t^2 for t <= 1.
+    if (candidate <= 1 &&
+        (UpperBound(candidate) + UpperBound(candidate) * UpperBound(candidate)).value() <= ratio)
+      return candidate;
+  }
+  return 0;
+}
+
+// exp(t) - 1 for t >= 0.
+UpperBound growth(UpperBound t) {
+  if (t.value() <= 1) return expm1_bound(t);
+  if (t.value() > 600) return UpperBound(HUGE_VAL);
+  const double decay = lower_bound(exp_nonpositive(-t.value()) * (1 - kExpError));
+  return UpperBound(1) / decay;  // generous: the 1 is not taken off
+}
+
+}  // namespace
+
+Certifier::Certifier(const Network<double>& network) : network_(network) {
+  constexpr ptrdiff_t kPairsUpTo = 1024;
+  diameter_ =
+      (network.size() <= kPairsUpTo ? diameter_by_pairs(network) : diameter_by_mean(network))
+          .value();
+  double largest = 0;
+  for (ptrdiff_t i = 0; i < network.size(); ++i)
+    largest = std::max(
+        largest, norm_bound(network.patterns().data() + i * network.dim(), network.dim()).value());
+  largest_norm_ = largest;
+}
+
+Certifier::~Certifier() = default;
+
+namespace {
+
+// The certificate of one state, bound by bound. Every member named ..._error or ..._bound is an
+// upper bound that includes its own rounding.
+class Proof {
+ public:
+  Proof(const Network<double>& network, const double* state, double diameter, double largest_norm,
+        Certifier::Workspace& workspace)
+      : n_(network.size()),
+        dim_(network.dim()),
+        network_(network),
+        state_(state),
+        diameter_(diameter),
+        largest_norm_(largest_norm),
+        state_norm_(norm_bound(state, network.dim())),
+        w_(workspace) {}
+
+  Certificate run() {
+    Certificate result;
+    result.failure = prove(result);
+    return result;
+  }
+
+ private:
+  // Exponentials below exp(-700) are set to zero.
+  static constexpr double kDropBelow = -700;
+
+  CertificateFailure prove(Certificate& result) {
+    weigh();
+    if (!(weight_error_.value() < 0.1)) return CertificateFailure::logit_rounding;
+    centre();
+    form_jacobian();
+    if (!enclose_eigenvalues()) return CertificateFailure::eigenvalues;
+    Spectrum spectrum;
+    for (const double value : w_.values) spectrum.add(value, eigenvalue_error_.value());
+    result.morse_index = spectrum.above_one;
+    result.spectral_radius = std::max(0.0, w_.values.back());
+    result.min_gap = spectrum.min_gap;
+    if (spectrum.degenerate) return CertificateFailure::degenerate;
+    return find_radii(spectrum, result) ? CertificateFailure::none : CertificateFailure::residual;
+  }
+
+  // Logits z_i = beta x_i . xi + b_i and e_i = exp(z_i - max z) up to a common factor. With
+  // x . xi summed in any order, z_i is off by at most beta gamma(dim) |x| |xi| + 3 u (|z| + |b|),
+  // so e_i by a factor within 1 +- weight_error_.
+  void weigh() {
+    w_.logits.resize(static_cast<size_t>(n_));
+    isa::table().dense->matrix_vector(network_.patterns().data(), state_, n_, dim_,
+                                      w_.logits.data());
+    const auto& log_weights = network_.log_weights();
+    double largest = 0;
+    top_ = -HUGE_VAL;
+    for (size_t i = 0; i < w_.logits.size(); ++i) {
+      const double b = log_weights.empty() ? 0 : log_weights[i];
+      double& z = w_.logits[i];
+      z = network_.beta() * z + b;
+      top_ = std::max(top_, z);
+      largest = std::max(largest, std::fabs(z) + std::fabs(b));
+    }
+    const UpperBound beta(network_.beta());
+    const UpperBound logit_error =
+        beta * gamma_bound(dim_ + 2) * UpperBound(largest_norm_) * state_norm_ +
+        UpperBound(4 * kUnitRoundoff) * UpperBound(largest) + beta * UpperBound(kUnderflow);
+    weight_error_ =
+        expm1_bound(logit_error + UpperBound(701 * kUnitRoundoff) + UpperBound(1.01 * kExpError));
+    // What is set to zero is at most n exp(-699) in all.
+    dropped_ = UpperBound(static_cast<double>(n_)) * UpperBound(1e-303);
+    largest_row_ = UpperBound(largest_norm_) + state_norm_;
+  }
+
+  // Rows y_i = x_i - xi of the live patterns, S = sum e_i, and |xi - f(xi)| = |sum e_i y_i| / S:
+  // the computed sum, its rounding and the error of the e_i (both times sum e_i |y_i|), and what
+  // was dropped.
+  void centre() {
+    w_.rows.clear();
+    w_.exponentials.clear();
+    w_.residual.assign(static_cast<size_t>(dim_), 0.0);
+    double spread = 0;
+    sum_ = 0;
+    for (ptrdiff_t i = 0; i < n_; ++i) {
+      const double shifted = w_.logits[static_cast<size_t>(i)] - top_;
+      if (shifted < kDropBelow) continue;
+      const double e = exp_nonpositive(shifted);
+      const size_t start = w_.rows.size();
+      for (ptrdiff_t k = 0; k < dim_; ++k) {
+        const double y = network_.patterns()[static_cast<size_t>(i * dim_ + k)] - state_[k];
+        w_.rows.push_back(y);
+        w_.residual[static_cast<size_t>(k)] += e * y;
+      }
+      sum_ += e;
+      spread += e * norm_bound(w_.rows.data() + start, dim_).value();
+      w_.exponentials.push_back(e);
+    }
+    live_ = static_cast<ptrdiff_t>(w_.exponentials.size());
+    const UpperBound summation = gamma_bound(live_ + 8);
+    const double sum_low = lower_bound(lower_bound(sum_ * lower_bound(1 - weight_error_.value())) *
+                                       lower_bound(1 - summation.value()));
+    const UpperBound spread_bound = UpperBound(spread) * (UpperBound(1) + summation);
+    residual_bound_ = (norm_bound(w_.residual.data(), dim_) +
+                       (summation + weight_error_) * spread_bound + dropped_ * largest_row_) /
+                      sum_low;
+  }
+
+  // With A the rows sqrt(beta e_i / S) y_i, J = A^T A - beta (f - xi)(f - xi)^T; the smaller of
+  // A^T A and A A^T, which has the same non-zero eigenvalues, is formed. Each entry of A is
+  // within a factor 1 +- eta of the true one, which moves A^T A by (2 eta + eta^2) |A|_F^2.
+  void form_jacobian() {
+    const double beta = network_.beta();
+    for (ptrdiff_t i = 0; i < live_; ++i) {
+      const double root = std::sqrt(beta * (w_.exponentials[static_cast<size_t>(i)] / sum_));
+      for (ptrdiff_t k = 0; k < dim_; ++k) w_.rows[static_cast<size_t>(i * dim_ + k)] *= root;
+    }
+    const bool by_rows = live_ < dim_;
+    order_ = by_rows ? live_ : dim_;
+    const ptrdiff_t depth = by_rows ? dim_ : live_;
+    w_.matrix.resize(static_cast<size_t>(order_ * order_));
+    const auto& gram = *isa::table().gram64;
+    (by_rows ? gram.rows : gram.columns)(w_.rows.data(), live_, dim_, w_.matrix.data());
+
+    const UpperBound norm = norm_bound(w_.rows.data(), live_ * dim_);
+    const UpperBound eta = 1.2 * weight_error_ + gamma_bound(live_ + 16);
+    const UpperBound row_square = largest_row_ * largest_row_;
+    matrix_error_ = (2.0 * eta + eta * eta + gamma_bound(depth + 2)) * norm * norm +
+                    UpperBound(beta) * (residual_bound_ * residual_bound_ + dropped_ * row_square) +
+                    UpperBound(kUnderflow) * UpperBound(static_cast<double>(order_ * depth)) *
+                        (UpperBound(1) + row_square);
+  }
+
+  // B V ~ V D. With V = U P polar and |V^T V - I| <= epsilon < 1: |U^T B U - D| <= |B V - V D| +
+  // epsilon (|B| + |D|), and Weyl's inequality pairs the eigenvalues of B, then of J, with D.
+  bool enclose_eigenvalues() {
+    const auto& dense = *isa::table().dense;
+    const size_t square = w_.matrix.size();
+    const auto count = static_cast<ptrdiff_t>(square);
+    w_.values.resize(static_cast<size_t>(order_));
+    w_.vectors.resize(square);
+    w_.product.resize(square);
+    if (!dense.symmetric_eigen(w_.matrix.data(), order_, w_.values.data(), w_.vectors.data()))
+      return false;
+    const UpperBound rounding = gamma_bound(order_ + 3);
+    const UpperBound v_norm = norm_bound(w_.vectors.data(), count);
+    double d_max = 0;
+    for (const double value : w_.values) d_max = std::max(d_max, std::fabs(value));
+    const UpperBound norms = norm_bound(w_.matrix.data(), count) + UpperBound(d_max);
+
+    dense.product(w_.matrix.data(), w_.vectors.data(), order_, order_, order_, w_.product.data());
+    for (size_t i = 0; i < square; ++i)
+      w_.product[i] -= w_.vectors[i] * w_.values[i % static_cast<size_t>(order_)];
+    const UpperBound residual = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
+                                rounding * v_norm * norms;
+
+    isa::table().gram64->columns(w_.vectors.data(), order_, order_, w_.product.data());
+    for (ptrdiff_t i = 0; i < order_; ++i) w_.product[static_cast<size_t>(i * (order_ + 1))] -= 1;
+    const UpperBound epsilon = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
+                               rounding * v_norm * v_norm;
+    eigenvalue_error_ = matrix_error_ + residual + epsilon * norms;
+    return epsilon.value() < 0.5 && std::isfinite(eigenvalue_error_.value());
+  }
+
+  // The existence test at rho = |(I - J)^-1 F| / (1 - q), from q = 0 on.
+  bool find_radii(const Spectrum& spectrum, Certificate& result) const {
+    const UpperBound rate = UpperBound(network_.beta()) * UpperBound(diameter_);
+    const double unique = lower_bound(log1p_lower(spectrum.min_ratio) / rate.value());
+    const UpperBound newton_step = residual_bound_ * spectrum.inverse_gap;
+    const UpperBound q_factor = sqrt(spectrum.largest) * spectrum.root_over_gap;
+    double radius = (1.001 * newton_step).value();
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      const UpperBound q = growth(rate * UpperBound(radius)) * q_factor;
+      if (!(q.value() < 1)) return false;
+      if (newton_step.value() <= lower_bound(lower_bound(1 - q.value()) * radius) &&
+          radius < unique) {
+        result.radius = radius;
+        result.uniqueness_radius = unique;
+        return true;
+      }
+      radius = (1.001 * (newton_step / lower_bound(1 - q.value()))).value();
+    }
+    return false;
+  }
+
+  ptrdiff_t n_, dim_, live_ = 0, order_ = 0;
+  const Network<double>& network_;
+  const double* state_;
+  double diameter_, largest_norm_, top_ = 0, sum_ = 0;
+  UpperBound state_norm_, weight_error_{0}, dropped_{0}, largest_row_{0}, residual_bound_{0},
+      matrix_error_{0}, eigenvalue_error_{0};
+  Certifier::Workspace& w_;
+};
+
+}  // namespace
+
+Certificate Certifier::certify(const double* state, Workspace& workspace) const {
+  return Proof(network_, state, diameter_, largest_norm_, workspace).run();
+}
+
+std::vector<Certificate> Certifier::certify(const double* states, ptrdiff_t count,
+                                            const Execution& execution) const {
+  std::vector<Certificate> certificates(static_cast<size_t>(count));
+  std::vector<std::unique_ptr<Workspace, DeleteWorkspace>> workspaces;
+  for (int t = 0; t < std::max(1, execution.threads); ++t) workspaces.push_back(workspace());
+  parallel_for(count, execution, [&](ptrdiff_t i, int worker) {
+    certificates[static_cast<size_t>(i)] =
+        certify(states + i * network_.dim(), *workspaces[static_cast<size_t>(worker)]);
+  });
+  return certificates;
+}
+
+}  // namespace hopfix
