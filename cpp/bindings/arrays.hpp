@@ -1,0 +1,62 @@
+// NumPy arrays in and out of the bindings. The Python layer has already made its arguments
+// contiguous arrays of the network's dtype; what is checked here is what only a pass over the
+// data can tell.
+#pragma once
+
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "hopfix/parallel.hpp"
+
+namespace hopfix::bindings {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+template <class T>
+Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
+  Array<T> array(std::move(shape));
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+// Execution with Ctrl-C: the calling thread takes the GIL at most every 20 ms to ask Python for
+// pending signals. The exception that a signal raised stays set for whoever catches Interrupted.
+inline Execution interruptible(int threads) {
+  Execution execution;
+  execution.threads = threads;
+  execution.stop_requested = [asked = std::chrono::steady_clock::now()]() mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - asked < std::chrono::milliseconds(20)) return false;
+    asked = now;
+    const py::gil_scoped_acquire acquire;
+    return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0;
+  };
+  return execution;
+}
+
+// Runs work() without the GIL; a pending Python exception (Ctrl-C) is raised in its stead.
+template <class Work>
+void run_released(int threads, const Work& work) {
+  bool interrupted = false;
+  {
+    const py::gil_scoped_release release;
+    try {
+      work(interruptible(threads));
+    } catch (const Interrupted&) {
+      interrupted = true;
+    }
+  }
+  if (interrupted) throw py::error_already_set();
+}
+
+}  // namespace hopfix::bindings

@@ -1,0 +1,103 @@
+// Certificates and searches for fixed points, in double precision.
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "hopfix/certificate.hpp"
+#include "hopfix/fixed_points.hpp"
+
+namespace hopfix::bindings {
+
+namespace {
+
+using Network64 = Network<double>;
+
+template <class Value, class Get>
+py::array_t<Value> column(const std::vector<Certificate>& certificates, const Get& get) {
+  py::array_t<Value> out(static_cast<py::ssize_t>(certificates.size()));
+  Value* to = out.mutable_data();
+  for (const Certificate& certificate : certificates) *to++ = get(certificate);
+  return out;
+}
+
+// One array or list per quantity.
+py::dict columns(const std::vector<Certificate>& certificates) {
+  using C = const Certificate&;
+  py::dict out;
+  out["certified"] = column<bool>(certificates, [](C c) { return c.certified(); });
+  out["radius"] = column<double>(certificates, [](C c) { return c.radius; });
+  out["uniqueness_radius"] = column<double>(certificates, [](C c) { return c.uniqueness_radius; });
+  out["morse_index"] =
+      column<std::int64_t>(certificates, [](C c) { return std::int64_t{c.morse_index}; });
+  out["spectral_radius"] = column<double>(certificates, [](C c) { return c.spectral_radius; });
+  out["min_gap"] = column<double>(certificates, [](C c) { return c.min_gap; });
+  py::list reasons;
+  for (const Certificate& certificate : certificates) reasons.append(describe(certificate.failure));
+  out["reasons"] = reasons;
+  return out;
+}
+
+py::dict certify(const Network64& network, const Array<double>& states, int threads) {
+  std::vector<Certificate> certificates;
+  run_released(threads, [&](const Execution& execution) {
+    certificates = Certifier(network).certify(states.data(), states.shape(0), execution);
+  });
+  return columns(certificates);
+}
+
+// The exception of a signal that stopped the search, taken from Python's hands; None if none.
+py::object take_pending_exception() {
+  if (PyErr_Occurred() == nullptr) return py::none();
+  return py::error_already_set().value();
+}
+
+py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t max_count,
+                    double time_limit, bool single_precision, const py::object& progress,
+                    int threads) {
+  SearchOptions options;
+  options.seed = seed;
+  options.max_count = max_count;
+  options.time_limit = time_limit;
+  options.single_precision = single_precision;
+  if (!progress.is_none())
+    options.progress = [&](std::int64_t done, std::int64_t total) {
+      const py::gil_scoped_acquire acquire;
+      // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
+      try {
+        progress(done, total);
+      } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+        error.restore();
+        throw Interrupted();
+      }
+    };
+  FixedPointList list;
+  run_released(threads, [&](const Execution& execution) {
+    list = fixed_points_by_starts(network, options, execution);
+  });
+  py::dict summary = columns(list.certificates);
+  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  summary["starts"] = list.starts;
+  summary["cut_short"] = list.time_limit_reached || list.count_limit_reached || list.interrupted;
+  return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
+}
+
+// Weight rows of whole classes, see append_subset_weights.
+Array<double> subset_weights(std::int64_t n, const std::vector<std::int64_t>& k,
+                             const std::vector<double>& u, const std::vector<double>& v) {
+  std::vector<double> weights;
+  {
+    const py::gil_scoped_release release;
+    for (std::size_t c = 0; c < k.size(); ++c) append_subset_weights(n, k[c], u[c], v[c], weights);
+  }
+  return to_array(weights, {static_cast<py::ssize_t>(weights.size()) / n, n});
+}
+
+}  // namespace
+
+void bind_fixed_points(py::module_& m) {
+  m.def("certify", &certify);
+  m.def("fixed_points_by_starts", &by_starts);
+  m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);
+  m.def("subset_weights", &subset_weights);
+}
+
+}  // namespace hopfix::bindings

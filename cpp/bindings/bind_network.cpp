@@ -1,0 +1,95 @@
+// Hopfield networks of both dtypes: _core.Network32 and _core.Network64.
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "hopfix/network.hpp"
+#include "hopfix/retrieval.hpp"
+
+namespace hopfix::bindings {
+
+namespace {
+
+template <class T>
+void require_finite(const Array<T>& result) {
+  const T* data = result.data();
+  for (py::ssize_t i = 0; i < result.size(); ++i)
+    if (!std::isfinite(data[i]))
+      throw py::value_error(
+          "states: the computation overflows; patterns, states and beta are too large for this "
+          "dtype (need beta |pattern| |state| within its range)");
+}
+
+// A method (states, count, out) of the network as a function of an array (count, dim).
+template <class T, class Method>
+Array<T> apply(const Network<T>& network, const Array<T>& states, std::vector<py::ssize_t> shape,
+               int threads, const Method& method) {
+  Array<T> out(std::move(shape));
+  const T* in = states.data();
+  T* to = out.mutable_data();
+  const py::ssize_t count = states.shape(0);
+  run_released(threads,
+               [&](const Execution& execution) { (network.*method)(in, count, to, execution); });
+  require_finite(out);
+  return out;
+}
+
+template <class T>
+py::tuple retrieve_array(const Network<T>& network, const Array<T>& states, std::int64_t max_steps,
+                         double tol, int threads) {
+  Retrieval<T> result;
+  const py::ssize_t count = states.shape(0);
+  run_released(threads, [&](const Execution& execution) {
+    result = retrieve(network, states.data(), count, max_steps, tol, execution);
+  });
+  const Array<T> out = to_array(result.states, {count, network.dim()});
+  require_finite(out);
+  return py::make_tuple(out, to_array(result.steps, {count}), to_array(result.converged, {count}),
+                        to_array(result.residual, {count}));
+}
+
+template <class T>
+void bind(py::module_& m, const char* name) {
+  using N = Network<T>;
+  py::class_<N>(m, name)
+      .def(py::init([](const Array<T>& patterns, double beta, std::optional<Array<T>> log_weights) {
+        return N(patterns.data(), patterns.shape(0), patterns.shape(1), beta,
+                 log_weights ? log_weights->data() : nullptr);
+      }))
+      .def("update",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply(net, x, {x.shape(0), net.dim()}, threads, &N::update);
+           })
+      .def("weights",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply(net, x, {x.shape(0), net.size()}, threads, &N::weights);
+           })
+      .def("energy", [](const N& net, const Array<T>& x,
+                        int threads) { return apply(net, x, {x.shape(0)}, threads, &N::energy); })
+      .def("jacobian",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply(net, x, {x.shape(0), net.dim(), net.dim()}, threads, &N::jacobian);
+           })
+      .def("spectral_radius",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply(net, x, {x.shape(0)}, threads, &N::spectral_radius);
+           })
+      .def("jvp",
+           [](const N& net, const Array<T>& x, const Array<T>& t, int threads) {
+             Array<T> out({x.shape(0), net.dim()});
+             T* to = out.mutable_data();
+             run_released(threads, [&](const Execution& execution) {
+               net.jvp(x.data(), t.data(), x.shape(0), to, execution);
+             });
+             require_finite(out);
+             return out;
+           })
+      .def("retrieve", &retrieve_array<T>);
+}
+
+}  // namespace
+
+void bind_network(py::module_& m) {
+  bind<float>(m, "Network32");
+  bind<double>(m, "Network64");
+}
+
+}  // namespace hopfix::bindings

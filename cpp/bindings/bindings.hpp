@@ -1,0 +1,13 @@
+// One function per area, each adding its part to the extension module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace hopfix::bindings {
+
+void bind_network(pybind11::module_& m);
+void bind_fixed_points(pybind11::module_& m);
+
+}  // namespace hopfix::bindings
+
+void bind_softmax_map(pybind11::module_& m);

@@ -1,0 +1,43 @@
+// The extension module _core: what this build is, and the areas bound elsewhere.
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+#include "hopfix/isa.hpp"
+#include "hopfix/parallel.hpp"
+#include "kernels/table.hpp"
+
+namespace isa = hopfix::isa;
+
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "gcc " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The compiled core of hopfix; use the package hopfix instead.";
+  // A wrong HOPFIX_ISA must stop the import, not the first computation.
+  try {
+    isa::table();
+  } catch (const std::invalid_argument& error) {
+    throw pybind11::import_error(error.what());
+  }
+  m.attr("version") = HOPFIX_VERSION;
+  m.def("isa", [] { return std::string(isa::table().level); });
+  m.def("isa_built", &isa::built);
+  m.def("isa_supported", &isa::supported);
+  m.def("available_cpus", &hopfix::available_cpus);
+  m.attr("compiler") = compiler();
+  m.attr("eigen_version") = HOPFIX_EIGEN_VERSION;
+  hopfix::bindings::bind_network(m);
+  hopfix::bindings::bind_fixed_points(m);
+  bind_softmax_map(m);
+}

@@ -1,0 +1,28 @@
+"""Modern Hopfield networks: retrieval at speed, and all their fixed points with proofs.
+
+`Hopfield` is the network; `softmax_map` and `degree` hold the theory of the orthonormal case and
+of counting. README.md shows the main job in ten lines.
+"""
+
+from hopfix import datasets, degree, plot, softmax_map
+from hopfix._config import get_config, show_config
+from hopfix._core import version as __version__
+from hopfix._results import Certificates, Retrieval
+from hopfix.fixed_points import FixedPoint, FixedPoints, Undecided
+from hopfix.network import Hopfield
+
+__all__ = [
+    "Certificates",
+    "FixedPoint",
+    "FixedPoints",
+    "Hopfield",
+    "Retrieval",
+    "Undecided",
+    "__version__",
+    "datasets",
+    "degree",
+    "get_config",
+    "plot",
+    "show_config",
+    "softmax_map",
+]

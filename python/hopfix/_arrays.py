@@ -1,0 +1,109 @@
+"""Arrays as the core takes them: checked, contiguous, float32 or float64."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return `value` as a float32 or float64 array; integers and bool become float64.
+
+    Raises TypeError for any other dtype and ValueError for ragged input, both naming `name`.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: not a rectangular array ({error})") from error
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    raise TypeError(
+        f"{name}: got dtype {array.dtype}, need float32, float64, an integer dtype or bool"
+    )
+
+
+def require_finite(name: str, array: FloatArray) -> None:
+    """Raise ValueError, with the place of the first offender, unless all entries are finite."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{name}: got {array[place]} at index {place}, need finite numbers")
+
+
+def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return a read-only, contiguous copy of a pattern matrix (N, d) with N, d >= 1."""
+    array = as_float_array(name, value)
+    if array.ndim != 2:
+        raise ValueError(f"{name}: got {array.ndim} dimensions, need 2: shape (N, d)")
+    if array.size == 0:
+        raise ValueError(
+            f"{name}: got shape {array.shape}, need at least one pattern and dimension"
+        )
+    require_finite(name, array)
+    copy = np.array(array, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+def as_states(
+    name: str, value: npt.ArrayLike, dim: int, dtype: np.dtype[Any]
+) -> tuple[FloatArray, tuple[int, ...]]:
+    """Return states as a contiguous (count, dim) array of `dtype`, and their leading shape."""
+    array = as_float_array(name, value)
+    if array.ndim == 0 or array.shape[-1] != dim:
+        raise ValueError(
+            f"{name}: got shape {array.shape}, need (..., {dim}), as the patterns have"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name}: got shape {array.shape}, need at least one state")
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype, copy=False)
+    require_finite(name, array)
+    return np.ascontiguousarray(array).reshape(-1, dim), array.shape[:-1]
+
+
+def as_vector(name: str, value: npt.ArrayLike, length: int, dtype: np.dtype[Any]) -> FloatArray:
+    """Return a read-only copy of a vector with `length` finite entries."""
+    array = as_float_array(name, value)
+    if array.shape != (length,):
+        raise ValueError(f"{name}: got shape {array.shape}, need ({length},), one per pattern")
+    with np.errstate(over="ignore"):
+        array = np.array(array, dtype=dtype, order="C", copy=True)
+    require_finite(name, array)
+    array.flags.writeable = False
+    return array
+
+
+def as_real(name: str, value: object) -> float:
+    """Return a real scalar (NumPy's included) as float; bool is refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
+            return float(value)
+        raise TypeError(f"{name}: got {type(value).__name__}, need a real number")
+    return float(value)
+
+
+def as_positive(name: str, value: object) -> float:
+    """Return a finite real scalar > 0."""
+    number = as_real(name, value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name}: got {number}, need a finite number > 0")
+    return number
+
+
+def as_integer(name: str, value: object, least: int) -> int:
+    """Return an integer >= `least`; bool and floats are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {type(value).__name__}, need an integer")
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name}: got {number}, need at least {least}")
+    return number

@@ -1,0 +1,105 @@
+"""Counting with degree: what the Morse indices of *all* fixed points must satisfy together.
+
+If c_k is the number of fixed points of Morse index k in a region of dimension d that holds the
+hull of the patterns, and none is degenerate (no eigenvalue of the Jacobian is 1), then
+
+    sum_k (-1)^k c_k = 1                                    the degree of id - f
+    c_m - c_{m-1} + ... +- c_0 >= (-1)^m     for every m    the strong Morse inequalities,
+
+because the energy is a Morse function that grows to infinity in every direction (Milnor, "Morse
+Theory", 1963, section 5). A list that violates one of them misses a fixed point or holds a
+spurious, duplicate, mis-indexed or degenerate one. A list that satisfies them can still be
+incomplete.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import SupportsIndex
+
+__all__ = ["DegreeAudit", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class DegreeAudit:
+    """The verdict of :func:`audit`; true exactly if every relation holds.
+
+    Attributes:
+        degree_sum: sum_k (-1)^k c_k, which must be 1.
+        ok: every relation holds.
+        reason: the first violated relation in words, None if there is none.
+    """
+
+    degree_sum: int
+    ok: bool
+    reason: str | None
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def audit(counts: Mapping[int, int], dim: int) -> DegreeAudit:
+    """Check counts of non-degenerate fixed points by Morse index.
+
+    The degree is checked first, then the Morse inequalities by ascending m. O(dim) additions.
+
+    Args:
+        counts: {Morse index: number of fixed points}; an index left out counts 0.
+        dim: the dimension of the space, at least 0; an index lies in 0..dim.
+
+    Raises:
+        TypeError: counts is not a mapping, or an index, a number or dim is not an integer.
+        ValueError: an index is not in 0..dim, or a number or dim is negative.
+    """
+    dim = _count("dim", dim)
+    by_index = _checked(counts, dim)
+    degree_sum = sum(-c if index % 2 else c for index, c in by_index.items())
+    if degree_sum == 1:
+        reason = _violated_inequality(by_index, dim)
+    else:
+        reason = f"the degree sum_k (-1)^k c_k must be 1, but is {degree_sum}"
+    return DegreeAudit(degree_sum=degree_sum, ok=reason is None, reason=reason)
+
+
+def _violated_inequality(counts: Mapping[int, int], dim: int) -> str | None:
+    alternating = 0  # c_m - c_{m-1} + ...
+    bound = -1  # (-1)^m
+    for m in range(dim):  # at m = dim it is the degree once more
+        alternating = counts.get(m, 0) - alternating
+        bound = -bound
+        if alternating < bound:
+            return (
+                f"the Morse inequality for m = {m} needs "
+                f"sum_k<={m} (-1)^({m}-k) c_k >= {bound}, but the sum is {alternating}"
+            )
+    return None
+
+
+def _checked(counts: Mapping[int, int], dim: int) -> dict[int, int]:
+    if not isinstance(counts, Mapping):
+        raise TypeError(
+            "counts must be a mapping {Morse index: number of fixed points}, "
+            f"got {type(counts).__name__}"
+        )
+    checked = {}
+    for key, value in counts.items():
+        index = _count("a Morse index in counts", key)
+        if index > dim:
+            raise ValueError(f"a Morse index in counts must be at most dim = {dim}, got {index}")
+        checked[index] = _count(f"counts[{index}]", value)
+    return checked
+
+
+def _count(name: str, value: SupportsIndex) -> int:
+    needed = f"{name} must be an integer >= 0"
+    if isinstance(value, bool):
+        raise TypeError(f"{needed}, got the bool {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{needed}, got {value!r} of type {type(value).__name__}") from None
+    if number < 0:
+        raise ValueError(f"{needed}, got {number}")
+    return number

@@ -1,0 +1,326 @@
+"""The list of fixed points of a network, with what is proved about it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix._arrays import FloatArray
+from hopfix.degree import audit
+
+if TYPE_CHECKING:
+    from hopfix.network import Hopfield
+
+Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
+
+_FORMAT = 1
+
+
+class Undecided(NamedTuple):
+    """A part of the space about which the search could not decide.
+
+    Attributes:
+        state: (d,) the point around which it lies; None for the whole space.
+        reason: why it was left.
+    """
+
+    state: FloatArray | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPoint:
+    """One fixed point; the fields are those of `FixedPoints`, without the leading axis."""
+
+    state: FloatArray
+    weights: FloatArray
+    morse_index: int
+    index: int
+    stable: bool
+    spectral_radius: float
+    energy: float
+    residual: float
+    certified: bool
+    radius: float
+    uniqueness_radius: float
+    support: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class FixedPoints:
+    """K fixed points of one network, by ascending Morse index, then energy.
+
+    Attributes:
+        network: the network they belong to.
+        states: (K, d) in the network's dtype.
+        weights: (K, N) softmax weights at the states.
+        morse_index: (K,) int64, eigenvalues of the Jacobian above 1; proved where certified, an
+            estimate elsewhere.
+        spectral_radius: (K,) float64, the largest eigenvalue of the Jacobian, to rounding.
+        energy: (K,) in the network's dtype, as `Hopfield.energy`.
+        residual: (K,) float64, ‖f(ξ) − ξ‖₂ of the returned state.
+        certified: (K,) bool, whether a fixed point near the state is proved to exist and be the
+            only one within `uniqueness_radius`.
+        radius: (K,) float64, a fixed point lies within this distance; NaN if not certified.
+        uniqueness_radius: (K,) float64, at most one lies strictly within this distance; NaN if
+            not certified.
+        reasons: why a point is not certified, "" where it is.
+        completeness: "proved" (rigorous arithmetic or a theorem excludes any other fixed point),
+            "consistent" (all certified; degree sum and Morse inequalities hold, which lists with
+            points missing also pass) or "unknown".
+        undecided: what the search left open, with the reason each was left.
+        method: the search that found them.
+    """
+
+    network: Hopfield
+    states: FloatArray
+    weights: FloatArray
+    morse_index: npt.NDArray[np.int64]
+    spectral_radius: npt.NDArray[np.float64]
+    energy: FloatArray
+    residual: npt.NDArray[np.float64]
+    certified: npt.NDArray[np.bool_]
+    radius: npt.NDArray[np.float64]
+    uniqueness_radius: npt.NDArray[np.float64]
+    reasons: tuple[str, ...]
+    completeness: Completeness
+    undecided: tuple[Undecided, ...]
+    method: str
+
+    @property
+    def index(self) -> npt.NDArray[np.int64]:
+        """(K,) int64, the Brouwer index of id − f: (−1)^morse_index."""
+        return 1 - 2 * (self.morse_index % 2)
+
+    @property
+    def stable(self) -> npt.NDArray[np.bool_]:
+        """(K,) bool, whether the point attracts: no eigenvalue of the Jacobian above 1."""
+        return np.equal(self.morse_index, 0)
+
+    @property
+    def support(self) -> list[tuple[int, ...]]:
+        """Per point the patterns that carry at least their uniform share 1/N of the weight."""
+        # Equal weights are equal to rounding only.
+        share = (1 - 1e-6) / self.weights.shape[1]
+        return [tuple(int(i) for i in np.flatnonzero(row >= share)) for row in self.weights]
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """{Morse index: number of points}, ascending."""
+        indices, numbers = np.unique(self.morse_index, return_counts=True)
+        return {int(k): int(c) for k, c in zip(indices, numbers, strict=True)}
+
+    @property
+    def degree_sum(self) -> int:
+        """Σ_k (−1)^k counts[k]: 1 if no point is missing, spurious or degenerate."""
+        return int(self.index.sum())
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __iter__(self) -> Iterator[FixedPoint]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: int | np.integer[Any]) -> FixedPoint: ...
+    @overload
+    def __getitem__(self, key: slice | npt.NDArray[Any] | list[Any]) -> FixedPoints: ...
+    def __getitem__(
+        self, key: int | np.integer[Any] | slice | npt.NDArray[Any] | list[Any]
+    ) -> FixedPoint | FixedPoints:
+        """Return one point for an integer, a part of the list (completeness "unknown") else."""
+        if isinstance(key, (int, np.integer)):
+            return self._point(range(len(self))[key])
+        rows = np.arange(len(self))[key]
+        taken: dict[str, Any] = {
+            field: getattr(self, field)[rows] for field in self._per_point_arrays()
+        }
+        return FixedPoints(
+            network=self.network,
+            reasons=tuple(self.reasons[i] for i in rows),
+            completeness="unknown",
+            undecided=(Undecided(None, "a part of a longer list"),),
+            method=self.method,
+            **taken,
+        )
+
+    def _point(self, i: int) -> FixedPoint:
+        return FixedPoint(
+            state=self.states[i].copy(),
+            weights=self.weights[i].copy(),
+            morse_index=int(self.morse_index[i]),
+            index=int(self.index[i]),
+            stable=bool(self.stable[i]),
+            spectral_radius=float(self.spectral_radius[i]),
+            energy=float(self.energy[i]),
+            residual=float(self.residual[i]),
+            certified=bool(self.certified[i]),
+            radius=float(self.radius[i]),
+            uniqueness_radius=float(self.uniqueness_radius[i]),
+            support=self.support[i],
+            reason=self.reasons[i],
+        )
+
+    @classmethod
+    def _per_point_arrays(cls) -> list[str]:
+        whole = {"network", "reasons", "completeness", "undecided", "method"}
+        return [field.name for field in fields(cls) if field.name not in whole]
+
+    def __repr__(self) -> str:
+        by_index = ", ".join(f"{k}: {c}" for k, c in self.counts.items())
+        return (
+            f"FixedPoints({len(self)} points at beta={self.network.beta:g}, by Morse index "
+            f"{{{by_index}}}, {int(self.certified.sum())} certified, degree sum "
+            f"{self.degree_sum}, completeness {self.completeness!r})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as lists, numbers and strings, ready for strict `json.dumps`.
+
+        What is not finite, as the radii of uncertified points, becomes None.
+        """
+        out: dict[str, Any] = {
+            field: _json_ready(getattr(self, field)) for field in self._per_point_arrays()
+        }
+        out["index"] = self.index.tolist()
+        out["stable"] = self.stable.tolist()
+        out["support"] = [list(face) for face in self.support]
+        out["counts"] = {str(k): c for k, c in self.counts.items()}
+        out["degree_sum"] = self.degree_sum
+        out["beta"] = self.network.beta
+        out["reasons"] = list(self.reasons)
+        out["completeness"] = self.completeness
+        out["undecided"] = [
+            {"state": None if left.state is None else left.state.tolist(), "reason": left.reason}
+            for left in self.undecided
+        ]
+        out["method"] = self.method
+        return out
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the list and its network to an .npz file, replacing `path` in one step."""
+        target = Path(path)
+        arrays: dict[str, Any] = {field: getattr(self, field) for field in self._per_point_arrays()}
+        d = self.network.patterns.shape[1]
+        places = [np.full(d, np.nan) if u.state is None else u.state for u in self.undecided]
+        arrays |= {
+            "format": np.int64(_FORMAT),
+            "patterns": self.network.patterns,
+            "beta": np.float64(self.network.beta),
+            "log_weights": self.network.log_weights,
+            "reasons": np.array(self.reasons, dtype=np.str_),
+            "completeness": np.array(self.completeness),
+            "method": np.array(self.method),
+            "undecided_states": np.array(places, dtype=np.float64).reshape(-1, d),
+            "undecided_reasons": np.array([u.reason for u in self.undecided], dtype=np.str_),
+        }
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FixedPoints:
+        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        from hopfix.network import Hopfield
+
+        with np.load(Path(path), allow_pickle=False) as data:
+            if "format" not in data or int(data["format"]) != _FORMAT:
+                raise ValueError(f"path: {path} is not a file written by FixedPoints.save")
+            network = Hopfield(
+                data["patterns"], float(data["beta"]), log_weights=data["log_weights"]
+            )
+            arrays: dict[str, Any] = {field: data[field] for field in cls._per_point_arrays()}
+            undecided = tuple(
+                Undecided(None if np.isnan(state).any() else state, str(reason))
+                for state, reason in zip(
+                    data["undecided_states"], data["undecided_reasons"], strict=True
+                )
+            )
+            completeness: Any = str(data["completeness"])
+            return cls(
+                network=network,
+                reasons=tuple(str(reason) for reason in data["reasons"]),
+                completeness=completeness,
+                undecided=undecided,
+                method=str(data["method"]),
+                **arrays,
+            )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the landscape, see `hopfix.plot.landscape`; returns the matplotlib Figure.
+
+        Raises ImportError, naming hopfix[plot], if matplotlib is missing.
+        """
+        from hopfix import plot
+
+        return plot.landscape(self.network, self, **options)
+
+
+def _json_ready(array: npt.NDArray[Any]) -> list[Any]:
+    """Nested lists with None for what JSON has no number for."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return list(array.tolist())
+    nested = array.astype(object)
+    nested[~np.isfinite(array)] = None
+    return list(nested.tolist())
+
+
+def assemble(
+    network: Hopfield,
+    columns: dict[str, Any],
+    *,
+    method: str,
+    proved: bool,
+    open_questions: tuple[str, ...],
+) -> FixedPoints:
+    """Build the sorted list from the core's columns and pass the verdict on completeness.
+
+    `proved` says that a theorem fixes the number of points found; `open_questions` are reasons
+    why the search is not finished.
+    """
+    states = columns["states"].astype(network.dtype)
+    energy = network.energy(states) if len(states) else np.empty(0, network.dtype)
+    order = np.lexsort((*states.T[::-1], energy, columns["morse_index"]))
+    states, energy = states[order], energy[order]
+    certified = columns["certified"][order]
+    reasons = tuple(columns["reasons"][i] for i in order)
+    undecided = tuple(Undecided(None, reason) for reason in open_questions) + tuple(
+        Undecided(states[i].astype(np.float64), reasons[i]) for i in np.flatnonzero(~certified)
+    )
+    counts = np.bincount(columns["morse_index"])
+    passes = bool(
+        audit({int(k): int(c) for k, c in enumerate(counts)}, max(states.shape[1], len(counts)))
+    )
+    completeness: Completeness = "unknown"
+    if not undecided and passes:
+        completeness = "proved" if proved else "consistent"
+    n = network.patterns.shape[0]
+    return FixedPoints(
+        network=network,
+        states=states,
+        weights=network.weights(states) if len(states) else np.empty((0, n), network.dtype),
+        morse_index=columns["morse_index"][order],
+        spectral_radius=columns["spectral_radius"][order],
+        energy=energy,
+        residual=network._residuals(states),
+        certified=certified,
+        radius=columns["radius"][order],
+        uniqueness_radius=columns["uniqueness_radius"][order],
+        reasons=reasons,
+        completeness=completeness,
+        undecided=undecided,
+        method=method,
+    )

@@ -1,0 +1,277 @@
+"""The modern Hopfield network with softmax separation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import (
+    FloatArray,
+    as_integer,
+    as_patterns,
+    as_positive,
+    as_real,
+    as_states,
+    as_vector,
+)
+from hopfix._config import resolve_threads
+from hopfix._results import Certificates, Retrieval, certificates_from
+from hopfix._search import Progress, search
+from hopfix.fixed_points import FixedPoints
+
+_METHODS = ("auto", "starts", "closed_form")
+
+
+class Hopfield:
+    """An associative memory with the update f(ξ) = Σ_i p_i x_i, p = softmax(β x_i·ξ + b_i).
+
+    Source: Ramsauer et al., "Hopfield Networks is All You Need" (2020), Eq. 3; with
+    b_i = log w_i − β‖x_i‖²/2 the update is the Gaussian mean-shift step of bandwidth β^(−1/2).
+
+    Args:
+        patterns: (N, d), one pattern per row; copied. float32 and float64 keep their dtype,
+            integers and bool become float64. The dtype is the network's: states are converted
+            to it and results come in it.
+        beta: inverse temperature β > 0.
+        log_weights: (N,) b, default 0.
+        num_threads: threads to use; default HOPFIX_NUM_THREADS or the CPUs available. Results
+            are bitwise the same for every number, and for a state alone or in any batch.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what it got and what it needs.
+
+    A network is immutable and may be used from several Python threads at once; computations
+    release the GIL and stop within a second on Ctrl-C. States are (d,) or (..., d), results keep
+    the leading shape. Cost per state: O(Nd), with no N × batch array, unless said otherwise.
+    """
+
+    def __init__(
+        self,
+        patterns: npt.ArrayLike,
+        beta: float = 1.0,
+        *,
+        log_weights: npt.ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self._patterns = as_patterns("patterns", patterns)
+        self._beta = as_positive("beta", beta)
+        n = self._patterns.shape[0]
+        given = (
+            None if log_weights is None else as_vector("log_weights", log_weights, n, self.dtype)
+        )
+        self._log_weights = given
+        self._threads = resolve_threads(num_threads)
+        network: Any = _core.Network32 if self.dtype == np.float32 else _core.Network64
+        self._core: Any = network(self._patterns, self._beta, given)
+        self._core64_cache: Any = None
+
+    @property
+    def patterns(self) -> FloatArray:
+        """(N, d), read-only."""
+        return self._patterns
+
+    @property
+    def beta(self) -> float:
+        """The inverse temperature β."""
+        return self._beta
+
+    @property
+    def log_weights(self) -> FloatArray:
+        """(N,) b, read-only."""
+        if self._log_weights is not None:
+            return self._log_weights
+        zeros = np.zeros(self._patterns.shape[0], dtype=self.dtype)
+        zeros.flags.writeable = False
+        return zeros
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._patterns.dtype
+
+    @property
+    def _core64(self) -> Any:
+        """The same network in double precision, in which fixed points are found and proved."""
+        if self.dtype == np.float64:
+            return self._core
+        if self._core64_cache is None:
+            given = self._log_weights
+            self._core64_cache = _core.Network64(
+                self._patterns.astype(np.float64),
+                self._beta,
+                None if given is None else given.astype(np.float64),
+            )
+        return self._core64_cache
+
+    def __repr__(self) -> str:
+        n, d = self._patterns.shape
+        return f"Hopfield({n} patterns of dimension {d}, beta={self._beta:g}, {self.dtype})"
+
+    def _states(
+        self, value: npt.ArrayLike, name: str = "states"
+    ) -> tuple[FloatArray, tuple[int, ...]]:
+        return as_states(name, value, self._patterns.shape[1], self.dtype)
+
+    def _apply(self, method: str, states: npt.ArrayLike) -> FloatArray:
+        flat, leading = self._states(states)
+        result: FloatArray = getattr(self._core, method)(flat, self._threads)
+        return result.reshape(leading + result.shape[1:])[()]
+
+    def update(self, states: npt.ArrayLike) -> FloatArray:
+        """Return f(ξ), shape (..., d): one step of retrieval, one head of attention."""
+        return self._apply("update", states)
+
+    def weights(self, states: npt.ArrayLike) -> FloatArray:
+        """Return p = softmax(β x_i·ξ + b_i), shape (..., N)."""
+        return self._apply("weights", states)
+
+    def energy(self, states: npt.ArrayLike) -> FloatArray:
+        """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...).
+
+        This is Eq. 2 of Ramsauer et al. (2020) without its constant. The update never raises it:
+        E(f(ξ)) ≤ E(ξ) − ½‖f(ξ) − ξ‖².
+        """
+        return self._apply("energy", states)
+
+    def jacobian(self, states: npt.ArrayLike) -> FloatArray:
+        """Return J = β Cov_p(x), shape (..., d, d): symmetric, positive semi-definite.
+
+        Formed from patterns centred at f(ξ); patterns whose weight underflows to zero are left
+        out. O(Nd²) a state.
+        """
+        return self._apply("jacobian", states)
+
+    def spectral_radius(self, states: npt.ArrayLike) -> FloatArray:
+        """Return the largest eigenvalue of J, shape (...), by an O(N d m + m³) eigensolver.
+
+        m = min(N, d).
+        """
+        return self._apply("spectral_radius", states)
+
+    def jvp(self, states: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
+        """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
+        return self._jacobian_product(states, "t", t)
+
+    def vjp(self, states: npt.ArrayLike, cotangents: npt.ArrayLike) -> FloatArray:
+        """Return J(ξ)ᵀ c, shape (..., d), without forming J. `cotangents` is shaped as `states`.
+
+        J is symmetric, so this is `jvp`.
+        """
+        return self._jacobian_product(states, "cotangents", cotangents)
+
+    def _jacobian_product(
+        self, states: npt.ArrayLike, name: str, directions: npt.ArrayLike
+    ) -> FloatArray:
+        flat, leading = self._states(states)
+        vectors, same = self._states(directions, name)
+        if leading != same:
+            raise ValueError(f"{name}: got leading shape {same}, need that of states, {leading}")
+        result: FloatArray = self._core.jvp(flat, vectors, self._threads)
+        return result.reshape((*leading, -1))
+
+    def retrieve(
+        self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
+    ) -> Retrieval:
+        """Iterate the update from every state until that state stops moving.
+
+        Args:
+            states: (..., d) queries.
+            max_steps: most updates per query; without convergence exactly the max_steps-th
+                update is returned.
+            tol: a query stops at the first ξ with ‖f(ξ) − ξ‖₂ ≤ tol·max(1, ‖ξ‖₂), judged on the
+                state returned; default 1e-6 (float32), 1e-12 (float64).
+
+        Returns:
+            Retrieval(states, steps, converged, residual), each query's independent of the batch.
+        """
+        flat, leading = self._states(states)
+        steps = as_integer("max_steps", max_steps, 0)
+        if tol is None:
+            tolerance = 1e-6 if self.dtype == np.float32 else 1e-12
+        else:
+            tolerance = as_real("tol", tol)
+            if not (math.isfinite(tolerance) and tolerance >= 0):
+                raise ValueError(f"tol: got {tolerance}, need a finite number >= 0")
+        out, taken, converged, residual = self._core.retrieve(
+            flat, min(steps, 2**62), tolerance, self._threads
+        )
+        return Retrieval(
+            states=out.reshape((*leading, -1)),
+            steps=taken.reshape(leading),
+            converged=converged.astype(bool).reshape(leading),
+            residual=residual.reshape(leading),
+        )
+
+    def certify(self, states: npt.ArrayLike) -> Certificates:
+        """Prove, where possible, that a unique fixed point lies near each state.
+
+        The map meant is the exact one for the stored numbers; all rounding is bounded. Method:
+        Newton–Kantorovich with the self-concordance of log-sum-exp, see
+        cpp/include/hopfix/certificate.hpp. O(N d m + m³) a state, m = min(N, d).
+        """
+        flat, leading = self._states(states)
+        columns = _core.certify(self._core64, flat.astype(np.float64), self._threads)
+        return certificates_from(columns, leading)
+
+    def fixed_points(
+        self,
+        method: str = "auto",
+        *,
+        certify: bool = True,
+        max_count: int | None = None,
+        time_limit: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FixedPoints:
+        """Find fixed points of every Morse index.
+
+        Args:
+            method: "starts": Newton from many starts, which finds most points of small problems
+                and cannot know that it has found all; "closed_form": all points, for orthogonal
+                patterns of equal norm (ValueError otherwise); "auto": closed form where it
+                applies and N ≤ 16, starts elsewhere.
+            certify: False skips the certificates of "closed_form". "starts" tells points apart
+                by their certificates and always makes them.
+            max_count: stop when this many points are known.
+            time_limit: stop after about this many seconds.
+            seed: of the random starts; the result depends on nothing else.
+            progress: called now and then as progress(done, total) in this thread; an exception
+                it raises ends the search.
+
+        Returns:
+            FixedPoints. Completeness is "proved" only where the closed form applies exactly
+            (patterns orthogonal without rounding, β away from every threshold) and every point
+            is certified. A search that was cut short is "unknown".
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`.
+            MemoryError: a closed form of more than 8 GiB.
+        """
+        if method not in _METHODS:
+            raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
+        if not isinstance(certify, (bool, np.bool_)):
+            raise TypeError(f"certify: got {type(certify).__name__}, need a bool")
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        return search(
+            self,
+            method,
+            certify=bool(certify),
+            max_count=None if max_count is None else as_integer("max_count", max_count, 1),
+            time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
+            seed=as_integer("seed", seed, 0) % 2**64,
+            progress=progress,
+        )
+
+    def _residuals(self, states: FloatArray) -> npt.NDArray[np.float64]:
+        """‖f(ξ) − ξ‖₂ in double precision."""
+        if not len(states):
+            return np.empty(0)
+        wide = states.astype(np.float64)
+        moved = self._core64.update(wide, self._threads)
+        residuals: npt.NDArray[np.float64] = np.linalg.norm(moved - wide, axis=-1)
+        return residuals
