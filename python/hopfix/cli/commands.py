@@ -1,0 +1,282 @@
+"""The commands of ``hopfix``, parsed by click. `execute` runs one; errors are exceptions."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+import hopfix
+from hopfix import datasets, demo, plot
+from hopfix.cli import report
+from hopfix.cli.reading import InputError, read_patterns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["execute"]
+
+_PICTURE_TYPES = (".png", ".pdf", ".svg")
+
+
+def execute(arguments: list[str]) -> int:
+    """Run the command that the arguments name and return its exit code.
+
+    Raises:
+        InputError: wrong usage or input.
+        ImportError: an extra is missing; the message names it.
+        KeyboardInterrupt: Ctrl-C; the message, if any, says what was done.
+    """
+    try:
+        with _commands.make_context("hopfix", arguments) as context:
+            _commands.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "hopfix"
+        raise InputError(f"{error.format_message()} (see {path} --help)") from error
+    except click.ClickException as error:
+        raise InputError(error.format_message()) from error
+    return 0
+
+
+def _positive(value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise click.BadParameter(f"must be finite and > 0, got {value:g}")
+    return value
+
+
+def _each_positive(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[float, ...]
+) -> tuple[float, ...]:
+    return tuple(_positive(value) for value in values)
+
+
+def _one_positive(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    return _positive(value)
+
+
+def _list_of_positive(
+    _context: click.Context, _parameter: click.Parameter, text: str
+) -> tuple[float, ...]:
+    """Parse numbers separated by commas."""
+    try:
+        values = [float(field) for field in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"expected numbers separated by commas, got {text!r}") from error
+    return tuple(_positive(value) for value in values)
+
+
+def _picture_path(
+    _context: click.Context, _parameter: click.Parameter, path: Path | None
+) -> Path | None:
+    """Refuse, before the work starts, a picture that could not be written after it."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in _PICTURE_TYPES:
+        raise click.BadParameter(f"{path}: expected one of {', '.join(_PICTURE_TYPES)}")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"{path}: no such directory")
+    return path
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
+_progress_option = click.option(
+    "--progress/--no-progress", "progress", default=None,
+    help="Progress bar on stderr [default: if stderr is a terminal].",
+)  # fmt: skip
+_time_option = click.option(
+    "--time-limit", type=float, default=60.0, callback=_one_positive, show_default=True,
+    metavar="S", help="Seconds to search at each β.",
+)  # fmt: skip
+_seed_option = click.option("--seed", default=0, show_default=True, help="Of random starts.")
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hopfix.__version__, message="hopfix %(version)s")
+@click.pass_context
+def _commands(context: click.Context) -> None:
+    r"""Map the energy landscape of modern Hopfield networks.
+
+    \b
+    Example:
+      hopfix demo
+      hopfix atlas patterns.npy --beta 8
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@_commands.command("demo")
+@click.option(
+    "--betas", default=",".join(f"{beta:g}" for beta in demo.BETAS), callback=_list_of_positive,
+    show_default=True, metavar="B,B,…", help="Inverse temperatures.",
+)  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("hopfix-demo.png"),
+    callback=_picture_path, show_default=True, help="Picture to write (.png, .pdf or .svg).",
+)  # fmt: skip
+@click.option("--no-plot", is_flag=True, help="Write no picture.")
+@_json_option
+@_progress_option
+@_time_option
+@_seed_option
+def _demo(
+    betas: tuple[float, ...], output: Path, no_plot: bool, as_json: bool, progress: bool | None,
+    time_limit: float, seed: int,
+) -> None:  # fmt: skip
+    r"""Show how ten handwritten digits become memories as β grows.
+
+    For each β, all fixed points that can be found are counted by Morse index µ (stable: µ=0),
+    and a hundred digits are recalled. A digit is stored if retrieval started at it ends at a
+    stable fixed point that gives it more than half of the weight. The picture is drawn at the β
+    closest to 8.
+
+    \b
+    Example:
+      hopfix demo --betas 4,4.4,5,8 --output digits.png
+    """
+    started = time.perf_counter()
+    digits = datasets.digits()
+    if not no_plot:
+        plot.require_matplotlib()
+    with _reporter(betas, progress) as advance:
+        rows = demo.run(
+            betas, digits.patterns, queries=digits.queries, labels=digits.labels,
+            time_limit=time_limit, seed=seed, progress=advance,
+        )  # fmt: skip
+        done, interrupted = _collected(rows)
+    if as_json:
+        _print_json(done, len(betas))
+    elif done:
+        title = "Ten digits (8x8) in a Hopfield network"
+        click.echo(report.rendered(title, report.row_table(done), report.LEGEND))
+    _stop_if(interrupted, done, betas)
+    written = [] if no_plot else [_saved(demo.draw(done, digits), output)]
+    if not as_json:
+        click.echo(" ".join([*written, f"Total time {time.perf_counter() - started:.1f} s."]))
+
+
+@_commands.command("atlas")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--beta", "betas", type=float, multiple=True, required=True, callback=_each_positive,
+    metavar="B", help="Inverse temperature; give it again for more.",
+)  # fmt: skip
+@click.option("--method", default="auto", show_default=True, help="Search method.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_picture_path,
+    help="Draw the landscape at the last β (.png, .pdf or .svg).",
+)
+@_json_option
+@_progress_option
+@_time_option
+@_seed_option
+def _atlas(
+    file: Path, betas: tuple[float, ...], method: str, output: Path | None, as_json: bool,
+    progress: bool | None, time_limit: float, seed: int,
+) -> None:  # fmt: skip
+    r"""List the fixed points for the patterns in FILE.
+
+    FILE holds one pattern per row: .npy, .npz (key "patterns") or .csv (commas; a first line with
+    text is a header). With --json one β prints one object, several print an array of objects;
+    numbers that are not finite are null.
+
+    \b
+    Example:
+      hopfix atlas patterns.npy --beta 8 --beta 20 --output landscape.png
+    """
+    patterns = read_patterns(file)
+    if output is not None:
+        plot.require_matplotlib()
+    with _reporter(betas, progress) as advance:
+        rows = demo.run(
+            betas, patterns, method=method, time_limit=time_limit, seed=seed, progress=advance
+        )
+        done, interrupted = _collected(rows)
+    if as_json:
+        _print_json(done, len(betas))
+    elif done:
+        _print_atlas(file, patterns.shape, done)
+    _stop_if(interrupted, done, betas)
+    if output is not None:
+        picture = plot.landscape(done[-1].network, done[-1].fixed_points)
+        message = _saved(picture, output)
+        if not as_json:
+            click.echo(message)
+
+
+@_commands.command("show-config")
+def _show_config() -> None:
+    r"""Show version, instruction set, threads, compiler and Eigen version.
+
+    \b
+    Example:
+      hopfix show-config
+    """
+    hopfix.show_config()
+
+
+def _collected(rows: Iterator[demo.Row]) -> tuple[list[demo.Row], bool]:
+    """Return the rows, the last of them perhaps unfinished, and whether Ctrl-C ended them."""
+    done: list[demo.Row] = []
+    try:
+        done.extend(rows)
+    except KeyboardInterrupt:
+        return done, True
+    except (ValueError, TypeError, MemoryError) as error:
+        raise InputError(str(error)) from error
+    return done, False
+
+
+def _stop_if(interrupted: bool, done: Sequence[demo.Row], betas: Sequence[float]) -> None:
+    if interrupted:
+        finished = sum(row.finished for row in done)
+        raise KeyboardInterrupt(f"interrupted, {finished} of {len(betas)} values of β finished")
+
+
+def _print_json(done: Sequence[demo.Row], requested: int) -> None:
+    """Print the rows; the shape depends on how many were asked for, not on how many were done."""
+    if done or requested > 1:
+        click.echo(report.to_json(done, single=requested == 1))
+
+
+def _print_atlas(file: Path, shape: Sequence[int], done: Sequence[demo.Row]) -> None:
+    title = f"{file.name}: {shape[0]} patterns in {shape[1]} dimensions"
+    details = [part for row in done for part in (report.heading(row), report.class_table(row))]
+    click.echo(report.rendered(title, report.row_table(done), report.LEGEND, *details))
+
+
+def _saved(picture: Figure, path: Path) -> str:
+    """Write the picture and return a sentence that says so."""
+    try:
+        picture.savefig(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    return f"Wrote {path}."
+
+
+@contextmanager
+def _reporter(betas: Sequence[float], wanted: bool | None) -> Iterator[Any]:
+    """Give a callback of `demo.run` that moves a progress bar on stderr, or None."""
+    if not (sys.stderr.isatty() if wanted is None else wanted):
+        yield None
+        return
+    layout = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}]"
+    with tqdm(total=len(betas), file=sys.stderr, leave=False, bar_format=layout, miniters=0) as bar:
+
+        def advance(beta: float, done: int, total: int) -> None:
+            bar.set_description_str(f"β = {beta:g}", refresh=False)
+            bar.n = betas.index(beta) + done / max(total, 1)
+            bar.update(0)
+
+        yield advance
