@@ -1,0 +1,110 @@
+// The pool: every index once, exceptions, nesting, stop requests, callers at once, fork.
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#ifndef _WIN32
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+#include "check.hpp"
+#include "hopfix/parallel.hpp"
+
+namespace {
+
+using hopfix::Execution;
+using hopfix::parallel_for;
+
+bool runs_every_index_once(int threads, std::ptrdiff_t count) {
+  std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+  std::atomic<bool> workers_in_range{true};
+  parallel_for(count, Execution{threads, {}}, [&](std::ptrdiff_t i, int worker) {
+    ++seen[static_cast<std::size_t>(i)];
+    if (worker < 0 || worker >= threads) workers_in_range = false;
+  });
+  for (const auto& times : seen)
+    if (times != 1) return false;
+  return workers_in_range;
+}
+
+void test_indices() {
+  for (const int threads : {1, 2, 3, 8})
+    for (const std::ptrdiff_t count : {0, 1, 2, 7, 1000})
+      CHECK(runs_every_index_once(threads, count));
+  for (int round = 0; round < 2000; ++round)
+    if (!runs_every_index_once(4, 5)) CHECK(!"a round lost an index");
+}
+
+void test_exception() {
+  bool caught = false;
+  try {
+    parallel_for(100, Execution{4, {}}, [](std::ptrdiff_t i, int) {
+      if (i == 37) throw std::runtime_error("37");
+    });
+  } catch (const std::runtime_error& error) {
+    caught = std::string(error.what()) == "37";
+  }
+  CHECK(caught);
+  CHECK(runs_every_index_once(4, 100));
+}
+
+void test_nesting() {
+  std::atomic<int> total{0};
+  parallel_for(8, Execution{4, {}}, [&](std::ptrdiff_t, int) {
+    parallel_for(8, Execution{4, {}}, [&](std::ptrdiff_t, int worker) { total += worker == 0; });
+  });
+  CHECK(total == 64);
+}
+
+void test_stop() {
+  using Clock = std::chrono::steady_clock;
+  const auto began = Clock::now();
+  bool stopped = false;
+  try {
+    parallel_for(100000, Execution{2, [] { return true; }}, [](std::ptrdiff_t, int) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+  } catch (const hopfix::Interrupted&) {
+    stopped = true;
+  }
+  CHECK(stopped);
+  CHECK(Clock::now() - began < std::chrono::seconds(5));
+}
+
+void test_callers_at_once() {
+  std::vector<std::thread> callers;
+  std::atomic<int> good{0};
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      for (int round = 0; round < 100; ++round) good += runs_every_index_once(3, 20);
+    });
+  for (auto& caller : callers) caller.join();
+  CHECK(good == 400);
+}
+
+void test_fork() {
+#ifndef _WIN32
+  CHECK(runs_every_index_once(4, 100));
+  const pid_t child = fork();
+  if (child == 0) _exit(runs_every_index_once(4, 100) ? 0 : 1);
+  int status = -1;
+  waitpid(child, &status, 0);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
+}  // namespace
+
+int main() {
+  test_indices();
+  test_exception();
+  test_nesting();
+  test_stop();
+  test_callers_at_once();
+  test_fork();
+  return hopfix::test::finish();
+}
