@@ -74,12 +74,6 @@ class Network {
                        const Execution& execution) const;
 
  private:
-  struct Tiling;
-  class TilePass;
-
-  Tiling tiling(std::ptrdiff_t count) const;
-  Execution within_reason(std::ptrdiff_t count, const Execution& execution) const;
-
   std::ptrdiff_t n_, dim_;
   double beta_;
   std::vector<T> patterns_;
