@@ -8,9 +8,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "hopfix/parallel.hpp"
@@ -27,6 +31,28 @@ Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) 
   Array<T> array(std::move(shape));
   std::copy(values.begin(), values.end(), array.mutable_data());
   return array;
+}
+
+// The index of the first NaN or infinity, or -1. Looks at exponents in integers, block by block,
+// which compilers vectorise.
+template <class T>
+py::ssize_t first_not_finite(const T* x, py::ssize_t count) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr Bits exponent = static_cast<Bits>(sizeof(T) == 4 ? 0x7f800000u : 0x7ff0000000000000u);
+  constexpr py::ssize_t kBlock = 4096;
+  for (py::ssize_t first = 0; first < count; first += kBlock) {
+    const py::ssize_t end = std::min(count, first + kBlock);
+    Bits any = 0;
+    for (py::ssize_t i = first; i < end; ++i) {
+      Bits bits;
+      std::memcpy(&bits, x + i, sizeof bits);
+      any |= static_cast<Bits>((bits & exponent) == exponent);
+    }
+    if (any == 0) continue;
+    for (py::ssize_t i = first; i < end; ++i)
+      if (!std::isfinite(x[i])) return i;
+  }
+  return -1;
 }
 
 // Execution with Ctrl-C: the calling thread takes the GIL at most every 20 ms to ask Python for

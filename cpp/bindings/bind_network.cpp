@@ -10,12 +10,10 @@ namespace {
 
 template <class T>
 void require_finite(const Array<T>& result) {
-  const T* data = result.data();
-  for (py::ssize_t i = 0; i < result.size(); ++i)
-    if (!std::isfinite(data[i]))
-      throw py::value_error(
-          "states: the computation overflows; patterns, states and beta are too large for this "
-          "dtype (need beta |pattern| |state| within its range)");
+  if (first_not_finite(result.data(), result.size()) >= 0)
+    throw py::value_error(
+        "states: the computation overflows; patterns, states and beta are too large for this "
+        "dtype (need beta |pattern| |state| within its range)");
 }
 
 // A method (states, count, out) of the network as a function of an array (count, dim).
@@ -88,6 +86,14 @@ void bind(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_network(py::module_& m) {
+  m.def(
+      "first_not_finite",
+      [](const Array<float>& x) { return first_not_finite(x.data(), x.size()); },
+      py::arg("x").noconvert());
+  m.def(
+      "first_not_finite",
+      [](const Array<double>& x) { return first_not_finite(x.data(), x.size()); },
+      py::arg("x").noconvert());
   bind<float>(m, "Network32");
   bind<double>(m, "Network64");
 }

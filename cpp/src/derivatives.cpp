@@ -11,27 +11,30 @@ namespace hopfix {
 template <class T>
 void Network<T>::jvp(const T* states, const T* tangents, std::ptrdiff_t count, T* out,
                      const Execution& execution) const {
-  TilePass pass(*this, states, count, true, execution);
-  const Tiling<T>& t = pass.tiling();
-  pass.run([&](std::ptrdiff_t tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
-    const std::ptrdiff_t here = t.states_in(tile);
-    w.extra.reserve((2 * dim_ + 1) * t.lanes);
+  TilePass<T> pass(*this, states, count, true, execution);
+  pass.run([&](const Tile<T>& tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
+    const std::ptrdiff_t lanes = tile.kernels->lanes, width = tile.kernels->width;
+    const std::ptrdiff_t size = dim_ * lanes + kernels::kTileSlack;
+    w.extra.reserve(2 * size + 2 * width);
     T* packed = w.extra.data();
-    T* derivative = packed + dim_ * t.lanes;
-    T* mean_product = derivative + dim_ * t.lanes;
-    pack(tangents + tile * t.lanes * dim_, here, dim_, t.lanes, T(1), packed);
-    std::fill_n(derivative, dim_ * t.lanes, T(0));
-    std::fill_n(mean_product, t.lanes, T(0));
+    T* derivative = packed + size;
+    T* mean_product = derivative + size;
+    T* ones = mean_product + width;
+    tile.kernels->pack(tangents + tile.first * dim_, tile.count, dim_, T(1), packed);
+    std::fill_n(derivative, size, T(0));
+    std::fill_n(ones, width, T(1));
+    std::fill_n(mean_product, width, T(0));
     for (std::ptrdiff_t k = 0; k < dim_; ++k)
-      for (std::ptrdiff_t b = 0; b < t.lanes; ++b)
-        mean_product[b] += sums.mean[k * t.lanes + b] / sums.sum[b] * packed[k * t.lanes + b];
-    w.scratch.reserve(2 * kernels::kGroupRows * t.lanes);
-    for (std::ptrdiff_t c = 0; c < t.chunks; ++c)
-      t.kernels->tangent(pass.chunk(c), queries, sums, packed, mean_product, derivative,
-                         w.scratch.data());
-    for (std::ptrdiff_t b = 0; b < here; ++b)
-      for (std::ptrdiff_t k = 0; k < dim_; ++k)
-        out[(tile * t.lanes + b) * dim_ + k] = static_cast<T>(beta_) * derivative[k * t.lanes + b];
+      for (std::ptrdiff_t b = 0; b < lanes; ++b)
+        mean_product[b] += sums.mean[k * lanes + b] / sums.sum[b] * packed[k * lanes + b];
+    for (std::ptrdiff_t b = lanes; b < width; ++b) mean_product[b] = mean_product[b % lanes];
+    w.scratch.reserve(2 * kernels::kGroupRows * width);
+    for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c)
+      tile.kernels->tangent(pass.chunk(c), queries, sums, packed, mean_product, derivative,
+                            w.scratch.data());
+    T* rows = out + tile.first * dim_;
+    tile.kernels->unpack(derivative, ones, tile.count, dim_, rows);
+    for (std::ptrdiff_t k = 0; k < tile.count * dim_; ++k) rows[k] *= static_cast<T>(beta_);
   });
 }
 

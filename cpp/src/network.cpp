@@ -31,29 +31,25 @@ Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, dou
 template <class T>
 void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass pass(*this, states, count, true, execution);
-  const std::ptrdiff_t lanes = pass.tiling().lanes;
-  pass.run([&](std::ptrdiff_t tile, const T*, const SoftmaxSums<T>& sums, auto&) {
-    T* rows = out + tile * lanes * dim_;
-    for (std::ptrdiff_t b = 0; b < pass.tiling().states_in(tile); ++b)
-      for (std::ptrdiff_t k = 0; k < dim_; ++k)
-        rows[b * dim_ + k] = sums.mean[k * lanes + b] / sums.sum[b];
+  TilePass<T> pass(*this, states, count, true, execution);
+  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+    tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
   });
 }
 
 template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
-  TilePass pass(*this, states, count, false, execution);
-  const Tiling<T>& t = pass.tiling();
-  pass.run([&](std::ptrdiff_t tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
-    w.extra.reserve(t.rows * t.lanes);
-    for (std::ptrdiff_t c = 0; c < t.chunks; ++c) {
+  TilePass<T> pass(*this, states, count, false, execution);
+  pass.run([&](const Tile<T>& tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
+    const std::ptrdiff_t lanes = tile.kernels->lanes;
+    w.extra.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
+    for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c) {
       const PatternBlock<T> block = pass.chunk(c);
-      t.kernels->weights(block, queries, sums, w.extra.data());
-      for (std::ptrdiff_t b = 0; b < t.states_in(tile); ++b) {
-        T* row = out + (tile * t.lanes + b) * n_ + c * t.rows;
-        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * t.lanes + b];
+      tile.kernels->weights(block, queries, sums, w.extra.data());
+      for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
+        T* row = out + (tile.first + b) * n_ + c * pass.chunk_rows();
+        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * lanes + b];
       }
     }
   });
@@ -62,17 +58,16 @@ void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
 template <class T>
 void Network<T>::energy(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass pass(*this, states, count, false, execution);
-  const std::ptrdiff_t lanes = pass.tiling().lanes;
-  pass.run([&](std::ptrdiff_t tile, const T*, const SoftmaxSums<T>& sums, auto&) {
-    for (std::ptrdiff_t b = 0; b < pass.tiling().states_in(tile); ++b) {
-      const T* state = states + (tile * lanes + b) * dim_;
+  TilePass<T> pass(*this, states, count, false, execution);
+  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+    for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
+      const T* state = states + (tile.first + b) * dim_;
       double square = 0;
       for (std::ptrdiff_t k = 0; k < dim_; ++k)
         square += static_cast<double>(state[k]) * static_cast<double>(state[k]);
       const double log_sum =
           static_cast<double>(sums.max[b]) + std::log(static_cast<double>(sums.sum[b]));
-      out[tile * lanes + b] = static_cast<T>(square / 2 - log_sum / beta_);
+      out[tile.first + b] = static_cast<T>(square / 2 - log_sum / beta_);
     }
   });
 }

@@ -20,60 +20,51 @@ inline const TileKernels<double>* tile_kernels(double) { return isa::table().til
 
 inline std::ptrdiff_t divide_up(std::ptrdiff_t a, std::ptrdiff_t b) { return (a + b - 1) / b; }
 
-// Element k of row b to tile[k * lanes + b], times `factor`; lanes without a row become zero.
+// Neighbouring states that are computed together.
 template <class T>
-void pack(const T* rows, std::ptrdiff_t count, std::ptrdiff_t dim, std::ptrdiff_t lanes, T factor,
-          T* tile) {
-  for (std::ptrdiff_t k = 0; k < dim; ++k) {
-    T* lane = tile + k * lanes;
-    for (std::ptrdiff_t b = 0; b < count; ++b) lane[b] = factor * rows[b * dim + k];
-    std::fill(lane + count, lane + lanes, T(0));
-  }
-}
-
-// How a batch is cut: states into tiles of `lanes`, patterns into chunks of `rows`. The chunks
-// depend on n and dim only; each is summed by itself and the sums are merged in order.
-template <class T>
-struct Tiling {
+struct Tile {
+  std::ptrdiff_t first, count;
   const TileKernels<T>* kernels;
-  std::ptrdiff_t count, lanes, tiles, rows, chunks;
-
-  std::ptrdiff_t states_in(std::ptrdiff_t tile) const {
-    return std::min(lanes, count - tile * lanes);
-  }
 };
 
+// The shape for the next of `left` states: the widest while they fill it, then the narrowest that
+// holds the rest. Up to eight states go to the shape for few, which reads at the speed of memory.
 template <class T>
-Tiling<T> make_tiling(const Network<T>& network, std::ptrdiff_t count) {
-  // A chunk fills half of a common L2 cache: it is read twice for every tile of queries.
-  constexpr std::ptrdiff_t kChunkBytes = 1 << 19;
-  const std::ptrdiff_t groups = std::max<std::ptrdiff_t>(
-      2,
-      kChunkBytes / (network.dim() * static_cast<std::ptrdiff_t>(sizeof(T)) * kernels::kGroupRows));
-  const TileKernels<T>* variants = tile_kernels(T());
-  Tiling<T> t;
-  t.kernels = count <= variants[0].lanes ? &variants[0] : &variants[1];
-  t.count = count;
-  t.lanes = t.kernels->lanes;
-  t.tiles = divide_up(count, t.lanes);
-  t.rows = groups * kernels::kGroupRows;
-  t.chunks = divide_up(network.size(), t.rows);
-  return t;
+const TileKernels<T>* choose_shape(std::ptrdiff_t left) {
+  const TileKernels<T>* shapes = tile_kernels(T());
+  if (left == 1) return &shapes[0];
+  if (left <= 4 || (left <= 8 && shapes[2].lanes > 8)) return &shapes[1];
+  return left <= shapes[2].lanes ? &shapes[2] : &shapes[3];
 }
 
-// One thread below about 100 us of work: waking another costs as much as it saves.
+template <class T>
+std::vector<Tile<T>> cut_into_tiles(std::ptrdiff_t count) {
+  std::vector<Tile<T>> tiles;
+  for (std::ptrdiff_t first = 0; first < count;) {
+    const TileKernels<T>* shape = choose_shape<T>(count - first);
+    tiles.push_back({first, std::min(shape->lanes, count - first), shape});
+    first += tiles.back().count;
+  }
+  return tiles;
+}
+
+// One thread below about 50 us of work: waking another costs as much as it saves.
 template <class T>
 Execution within_reason(const Network<T>& network, std::ptrdiff_t count,
                         const Execution& execution) {
-  constexpr double kMultiplyAddsWorthSharing = 2e6;
+  constexpr double kWorthSharing = 1.5e6;  // multiply-adds of a pattern component and a state
+  constexpr double kExpCost = 8;           // an exponential in the same unit
   Execution reasonable = execution;
-  const double work = static_cast<double>(network.size()) * static_cast<double>(network.dim()) *
-                      static_cast<double>(count);
-  if (work < kMultiplyAddsWorthSharing) reasonable.threads = 1;
+  const double work = static_cast<double>(network.size()) * static_cast<double>(count) *
+                      (static_cast<double>(network.dim()) + kExpCost);
+  // A lone state is bound by memory: it takes as long as eight in a full tile.
+  if (work * (count < 8 ? 8 : 1) < kWorthSharing) reasonable.threads = 1;
   return reasonable;
 }
 
-// Softmax sums of every tile of a batch, handed to a function tile by tile.
+// Softmax sums of every tile of a batch, handed to a function tile by tile. The patterns are cut
+// into chunks that depend on their number only; each is summed by itself and the sums are merged
+// in order, so that it does not matter which thread sums which.
 template <class T>
 class TilePass {
  public:
@@ -87,96 +78,114 @@ class TilePass {
       : network_(network),
         states_(states),
         with_mean_(with_mean),
-        tiling_(make_tiling(network, count)),
+        tiles_(cut_into_tiles<T>(count)),
         execution_(within_reason(network, count, execution)),
-        workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))) {}
+        workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))) {
+    constexpr std::ptrdiff_t kMostChunks = 64, kFewestGroups = 4;
+    chunk_rows_ =
+        kernels::kGroupRows *
+        std::max(kFewestGroups, divide_up(network.size(), kMostChunks * kernels::kGroupRows));
+    chunks_ = divide_up(network.size(), chunk_rows_);
+  }
 
-  const Tiling<T>& tiling() const { return tiling_; }
-  const Execution& execution() const { return execution_; }
+  std::ptrdiff_t chunks() const { return chunks_; }
+  std::ptrdiff_t chunk_rows() const { return chunk_rows_; }
 
   PatternBlock<T> chunk(std::ptrdiff_t index) const {
-    const std::ptrdiff_t first = index * tiling_.rows;
+    const std::ptrdiff_t first = index * chunk_rows_;
     const T* log_weights = network_.log_weights().empty() ? nullptr : network_.log_weights().data();
     return {network_.patterns().data() + first * network_.dim(), network_.dim(),
-            std::min(tiling_.rows, network_.size() - first), network_.dim(),
+            std::min(chunk_rows_, network_.size() - first), network_.dim(),
             log_weights == nullptr ? nullptr : log_weights + first};
   }
 
   // finish(tile, queries, sums, workspace) for every tile, in parallel.
   template <class Finish>
   void run(const Finish& finish) {
-    if (tiling_.tiles >= execution_.threads || tiling_.chunks == 1)
-      parallel_for(tiling_.tiles, execution_, [&](std::ptrdiff_t tile, int worker) {
-        Workspace& w = workspace(worker);
-        const T* queries = pack_tile(tile, w);
-        w.totals.reserve(sums_size());
-        w.partial.reserve(sums_size());
-        const SoftmaxSums<T> totals = sums_at(w.totals.data());
-        sum_chunk(0, queries, totals, w);
-        for (std::ptrdiff_t c = 1; c < tiling_.chunks; ++c) {
-          const SoftmaxSums<T> partial = sums_at(w.partial.data());
-          sum_chunk(c, queries, partial, w);
-          tiling_.kernels->merge(totals, partial, network_.dim());
-        }
-        finish(tile, queries, totals, w);
-      });
-    else
-      run_by_chunks(finish);
+    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
+    if (execution_.threads > 1 && tiles < 2 * execution_.threads && chunks_ > 1)
+      return run_by_chunks(finish);
+    parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
+      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
+      Workspace& w = workspace(worker);
+      const T* queries = pack_tile(tile, w);
+      w.totals.reserve(sums_size(tile));
+      w.partial.reserve(sums_size(tile));
+      const SoftmaxSums<T> totals = sums_at(tile, w.totals.data());
+      sum_chunk(tile, 0, queries, totals, w);
+      for (std::ptrdiff_t c = 1; c < chunks_; ++c) {
+        const SoftmaxSums<T> partial = sums_at(tile, w.partial.data());
+        sum_chunk(tile, c, queries, partial, w);
+        tile.kernels->merge(totals, partial, network_.dim());
+      }
+      finish(tile, queries, totals, w);
+    });
   }
 
  private:
   // Few tiles, many patterns: the chunks are shared out, then merged in the same order.
   template <class Finish>
   void run_by_chunks(const Finish& finish) {
-    AlignedArray<T> all(tiling_.tiles * tiling_.chunks * sums_size());
-    const auto sums_of = [&](std::ptrdiff_t tile, std::ptrdiff_t c) {
-      return sums_at(all.data() + (tile * tiling_.chunks + c) * sums_size());
+    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
+    const std::ptrdiff_t size = sums_size(tiles_.front());
+    AlignedArray<T> all(tiles * chunks_ * size);
+    const auto sums_of = [&](std::ptrdiff_t t, std::ptrdiff_t c) {
+      return sums_at(tiles_[static_cast<std::size_t>(t)], all.data() + (t * chunks_ + c) * size);
     };
-    parallel_for(tiling_.tiles * tiling_.chunks, execution_, [&](std::ptrdiff_t i, int worker) {
+    parallel_for(tiles * chunks_, execution_, [&](std::ptrdiff_t i, int worker) {
+      // Neighbouring tasks take the same patterns, while they are in the cache.
+      const std::ptrdiff_t t = i % tiles, c = i / tiles;
+      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       Workspace& w = workspace(worker);
-      const std::ptrdiff_t tile = i / tiling_.chunks, c = i % tiling_.chunks;
-      sum_chunk(c, pack_tile(tile, w), sums_of(tile, c), w);
+      sum_chunk(tile, c, pack_tile(tile, w), sums_of(t, c), w);
     });
-    for (std::ptrdiff_t tile = 0; tile < tiling_.tiles; ++tile) {
-      const SoftmaxSums<T> totals = sums_of(tile, 0);
-      for (std::ptrdiff_t c = 1; c < tiling_.chunks; ++c)
-        tiling_.kernels->merge(totals, sums_of(tile, c), network_.dim());
-      finish(tile, pack_tile(tile, workspace(0)), totals, workspace(0));
-    }
+    parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
+      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
+      const SoftmaxSums<T> totals = sums_of(t, 0);
+      for (std::ptrdiff_t c = 1; c < chunks_; ++c)
+        tile.kernels->merge(totals, sums_of(t, c), network_.dim());
+      finish(tile, pack_tile(tile, workspace(worker)), totals, workspace(worker));
+    });
   }
 
   Workspace& workspace(int worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
-  const T* pack_tile(std::ptrdiff_t tile, Workspace& w) const {
-    w.queries.reserve(network_.dim() * tiling_.lanes);
-    pack(states_ + tile * tiling_.lanes * network_.dim(), tiling_.states_in(tile), network_.dim(),
-         tiling_.lanes, static_cast<T>(network_.beta()), w.queries.data());
+  const T* pack_tile(const Tile<T>& tile, Workspace& w) const {
+    w.queries.reserve(network_.dim() * tile.kernels->lanes);
+    tile.kernels->pack(states_ + tile.first * network_.dim(), tile.count, network_.dim(),
+                       static_cast<T>(network_.beta()), w.queries.data());
     return w.queries.data();
   }
 
-  std::ptrdiff_t sums_size() const {
-    return tiling_.lanes * (2 + (with_mean_ ? network_.dim() : 0));
+  // The first tile is the widest.
+  std::ptrdiff_t sums_size(const Tile<T>& tile) const {
+    const std::ptrdiff_t mean = with_mean_ ? network_.dim() * tile.kernels->lanes : 0;
+    // Whole cache lines, so that every part of a larger array stays aligned.
+    return divide_up(2 * tile.kernels->width + mean + kernels::kTileSlack, 16) * 16;
   }
 
-  SoftmaxSums<T> sums_at(T* data) const {
-    return {data, data + tiling_.lanes, with_mean_ ? data + 2 * tiling_.lanes : nullptr};
+  SoftmaxSums<T> sums_at(const Tile<T>& tile, T* data) const {
+    const std::ptrdiff_t width = tile.kernels->width;
+    return {data, data + width, with_mean_ ? data + 2 * width : nullptr};
   }
 
-  void sum_chunk(std::ptrdiff_t index, const T* queries, const SoftmaxSums<T>& sums,
-                 Workspace& w) const {
-    w.scratch.reserve(2 * kernels::kGroupRows * tiling_.lanes);
-    std::fill_n(sums.max, tiling_.lanes, -std::numeric_limits<T>::infinity());
-    std::fill_n(sums.sum, tiling_.lanes, T(0));
-    if (with_mean_) std::fill_n(sums.mean, network_.dim() * tiling_.lanes, T(0));
-    tiling_.kernels->accumulate(chunk(index), queries, sums, w.scratch.data());
+  void sum_chunk(const Tile<T>& tile, std::ptrdiff_t index, const T* queries,
+                 const SoftmaxSums<T>& sums, Workspace& w) const {
+    const TileKernels<T>& kernels = *tile.kernels;
+    w.scratch.reserve(2 * kernels::kGroupRows * kernels.width);
+    std::fill_n(sums.max, kernels.width, -std::numeric_limits<T>::infinity());
+    std::fill_n(sums.sum, kernels.width, T(0));
+    if (with_mean_) std::fill_n(sums.mean, network_.dim() * kernels.lanes, T(0));
+    kernels.accumulate(chunk(index), queries, sums, w.scratch.data());
   }
 
   const Network<T>& network_;
   const T* states_;
   bool with_mean_;
-  Tiling<T> tiling_;
+  std::vector<Tile<T>> tiles_;
   Execution execution_;
   std::vector<Workspace> workspaces_;
+  std::ptrdiff_t chunk_rows_ = 0, chunks_ = 0;
 };
 
 }  // namespace hopfix

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hopfix import _core
+
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
@@ -32,9 +34,9 @@ def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
 
 def require_finite(name: str, array: FloatArray) -> None:
     """Raise ValueError, with the place of the first offender, unless all entries are finite."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+    first = _core.first_not_finite(np.ascontiguousarray(array))
+    if first >= 0:
+        place = tuple(int(i) for i in np.unravel_index(first, array.shape))
         raise ValueError(f"{name}: got {array[place]} at index {place}, need finite numbers")
 
 
@@ -65,9 +67,9 @@ def as_states(
     if array.size == 0:
         raise ValueError(f"{name}: got shape {array.shape}, need at least one state")
     with np.errstate(over="ignore"):
-        array = array.astype(dtype, copy=False)
+        array = np.ascontiguousarray(array, dtype=dtype)
     require_finite(name, array)
-    return np.ascontiguousarray(array).reshape(-1, dim), array.shape[:-1]
+    return array.reshape(-1, dim), array.shape[:-1]
 
 
 def as_vector(name: str, value: npt.ArrayLike, length: int, dtype: np.dtype[Any]) -> FloatArray:

@@ -5,8 +5,8 @@
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
-extern const TileKernels<float> tile32[2];
-extern const TileKernels<double> tile64[2];
+extern const TileKernels<float> tile32[kTileShapes];
+extern const TileKernels<double> tile64[kTileShapes];
 extern const GramKernels<float> gram32;
 extern const GramKernels<double> gram64;
 extern const DenseKernels dense;

@@ -1,129 +1,138 @@
 // Softmax averages over tiles of queries, never holding more than one group of logits.
 // Method: running maximum and sum (Milakov & Gimelshein 2018; the tiling of Dao et al. 2022).
+//
+// Logits of a group lie in one flat array, row by row; a vector of it meets the per-lane numbers
+// in turn with the period of `padded` numbers.
 #pragma once
 
 #include "exp.hpp"
 #include "table.hpp"
-#include "tile_product.hpp"
+#include "tile_shapes.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
-template <class T, int V>
+template <class Shape>
 struct SoftmaxTile {
-  static constexpr std::ptrdiff_t lanes = V * kLanes<T>;
+  using T = typename Shape::Scalar;
+  static constexpr std::ptrdiff_t W = kLanes<T>;
+  static constexpr std::ptrdiff_t lanes = Shape::lanes;
+  static constexpr std::ptrdiff_t width = padded<T>(lanes);
+  static constexpr std::ptrdiff_t period = width / W;
+
+  // apply(vector of z, vector of per-lane numbers at the same lanes) in place over `count`
+  // numbers, rounded up to whole vectors.
+  template <class Apply>
+  static void for_flat(T* z, std::ptrdiff_t count, const Apply& apply) {
+    for (std::ptrdiff_t at = 0, v = 0; at < count; at += W, v = v + 1 == period ? 0 : v + 1)
+      store(z + at, apply(load(z + at), at, v * W));
+  }
 
   static void logits(const PatternBlock<T>& block, std::ptrdiff_t first, std::ptrdiff_t rows,
                      const T* queries, T* out) {
-    tile_product<T, V>(block.data + first * block.stride, block.stride, 1, rows, block.dim, queries,
-                       out, StoreProduct{});
+    Shape::products(block.data + first * block.stride, block.stride, rows, block.dim, queries, out);
     if (block.log_weights == nullptr) return;
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      const Vec<T> shift = broadcast(block.log_weights[first + i]);
-      for (int v = 0; v < V; ++v) {
-        T* z = out + i * lanes + v * kLanes<T>;
-        store(z, load(z) + shift);
-      }
-    }
+    for (std::ptrdiff_t i = 0; i < rows; ++i)
+      for (std::ptrdiff_t b = 0; b < lanes; ++b) out[i * lanes + b] += block.log_weights[first + i];
   }
 
-  // Raises the running maximum to cover the group, turns logits into exp(logit - max) and
-  // returns in `scale` the factor that the sums so far must be multiplied by.
-  static void exponentiate(T* z, std::ptrdiff_t rows, T* running_max, T* running_sum,
-                           Vec<T> (&scale)[V]) {
-    for (int v = 0; v < V; ++v) {
-      T* lane = z + v * kLanes<T>;
-      const Vec<T> before = load(running_max + v * kLanes<T>);
-      Vec<T> top = before;
-      for (std::ptrdiff_t i = 0; i < rows; ++i) top = max(load(lane + i * lanes), top);
-      Vec<T> sum = {};
-      for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        const Vec<T> p = exp<T>(load(lane + i * lanes) - top);
-        store(lane + i * lanes, p);
-        sum += p;
-      }
-      scale[v] = exp<T>(before - top);
-      store(running_max + v * kLanes<T>, top);
-      T* total = running_sum + v * kLanes<T>;
-      store(total, fma(load(total), scale[v], sum));
+  // Raises the running maximum to cover the group; what lies behind the group's end must not.
+  static void raise_max(const T* z, std::ptrdiff_t count, T* running_max) {
+    Vec<T> top[period];
+    for (std::ptrdiff_t v = 0; v < period; ++v) top[v] = load(running_max + v * W);
+    std::ptrdiff_t at = 0, v = 0;
+    for (; at + W <= count; at += W, v = v + 1 == period ? 0 : v + 1)
+      top[v] = max(load(z + at), top[v]);
+    T folded[width];
+    for (std::ptrdiff_t u = 0; u < period; ++u) store(folded + u * W, top[u]);
+    for (; at < count; ++at)
+      folded[at % width] = z[at] > folded[at % width] ? z[at] : folded[at % width];
+    for (std::ptrdiff_t l = lanes; l < width; ++l)
+      folded[l % lanes] = folded[l] > folded[l % lanes] ? folded[l] : folded[l % lanes];
+    for (std::ptrdiff_t l = 0; l < width; ++l) running_max[l] = folded[l % lanes];
+  }
+
+  // Turns logits into exp(logit - max), adds them up, and returns in `scale` the factor that the
+  // sums so far must be multiplied by.
+  static void exponentiate(T* z, std::ptrdiff_t rows, const SoftmaxSums<T>& sums, T* scale) {
+    T before[width], added[width];
+    std::memcpy(before, sums.max, sizeof before);
+    raise_max(z, rows * lanes, sums.max);
+    for_flat(z, rows * lanes, [&](Vec<T> logit, std::ptrdiff_t, std::ptrdiff_t lane) {
+      return exp<T>(logit - load(sums.max + lane));
+    });
+    Shape::sum_rows(z, rows, added);
+    for (std::ptrdiff_t l = 0; l < width; l += W) {
+      const Vec<T> factor = exp<T>(load(before + l) - load(sums.max + l));
+      store(scale + l, factor);
+      store(sums.sum + l, fma(load(sums.sum + l), factor, load(added + l)));
     }
   }
 
   static void accumulate(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                          T* scratch) {
     for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows) {
-      const std::ptrdiff_t rows =
-          block.count - first < kGroupRows ? block.count - first : kGroupRows;
+      const std::ptrdiff_t rows = least(kGroupRows, block.count - first);
+      T scale[width];
       logits(block, first, rows, queries, scratch);
-      ScaleAndAdd<T, V> rescale;
-      exponentiate(scratch, rows, sums.max, sums.sum, rescale.scale);
+      exponentiate(scratch, rows, sums, scale);
       if (sums.mean != nullptr)
-        tile_product<T, V>(block.data + first * block.stride, 1, block.stride, block.dim, rows,
-                           scratch, sums.mean, rescale);
+        Shape::mix(block.data + first * block.stride, block.stride, rows, block.dim, scratch, scale,
+                   sums.mean);
     }
   }
 
   static void merge(const SoftmaxSums<T>& into, const SoftmaxSums<T>& other, std::ptrdiff_t dim) {
-    for (int v = 0; v < V; ++v) {
-      const std::ptrdiff_t at = v * kLanes<T>;
-      const Vec<T> a = load(into.max + at), b = load(other.max + at);
+    T scale_into[width], scale_other[width];
+    for (std::ptrdiff_t l = 0; l < width; l += W) {
+      const Vec<T> a = load(into.max + l), b = load(other.max + l);
       const Vec<T> top = max(a, b);
-      const Vec<T> scale_a = exp<T>(a - top), scale_b = exp<T>(b - top);
-      store(into.max + at, top);
-      store(into.sum + at, fma(load(into.sum + at), scale_a, load(other.sum + at) * scale_b));
-      if (into.mean == nullptr) continue;
-      for (std::ptrdiff_t k = 0; k < dim; ++k) {
-        T* mean = into.mean + k * lanes + at;
-        store(mean, fma(load(mean), scale_a, load(other.mean + k * lanes + at) * scale_b));
-      }
+      store(scale_into + l, exp<T>(a - top));
+      store(scale_other + l, exp<T>(b - top));
+      store(into.max + l, top);
+      store(into.sum + l, fma(load(into.sum + l), load(scale_into + l),
+                              load(other.sum + l) * load(scale_other + l)));
     }
+    if (into.mean == nullptr) return;
+    for_flat(into.mean, dim * lanes, [&](Vec<T> mean, std::ptrdiff_t at, std::ptrdiff_t lane) {
+      return fma(mean, load(scale_into + lane), load(other.mean + at) * load(scale_other + lane));
+    });
   }
 
-  // The weights of one group of rows; `inverse_sum` is 1 / sum per lane.
   static void group_weights(const PatternBlock<T>& block, std::ptrdiff_t first, std::ptrdiff_t rows,
                             const T* queries, const SoftmaxSums<T>& sums, T* out) {
     logits(block, first, rows, queries, out);
-    for (int v = 0; v < V; ++v) {
-      const Vec<T> top = load(sums.max + v * kLanes<T>);
-      const Vec<T> sum = load(sums.sum + v * kLanes<T>);
-      for (std::ptrdiff_t i = 0; i < rows; ++i) {
-        T* z = out + i * lanes + v * kLanes<T>;
-        store(z, exp<T>(load(z) - top) / sum);
-      }
-    }
+    for_flat(out, rows * lanes, [&](Vec<T> logit, std::ptrdiff_t, std::ptrdiff_t lane) {
+      return exp<T>(logit - load(sums.max + lane)) / load(sums.sum + lane);
+    });
   }
 
   static void weights(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                       T* out) {
-    for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows) {
-      const std::ptrdiff_t rows =
-          block.count - first < kGroupRows ? block.count - first : kGroupRows;
-      group_weights(block, first, rows, queries, sums, out + first * lanes);
-    }
+    for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows)
+      group_weights(block, first, least(kGroupRows, block.count - first), queries, sums,
+                    out + first * lanes);
   }
 
   static void tangent(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                       const T* tangents, const T* mean_product, T* derivative, T* scratch) {
-    T* products = scratch + kGroupRows * lanes;
-    ScaleAndAdd<T, V> add;
-    for (int v = 0; v < V; ++v) add.scale[v] = broadcast(T(1));
+    T* products = scratch + kGroupRows * width;
+    T one[width];
+    for (std::ptrdiff_t l = 0; l < width; ++l) one[l] = 1;
     for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows) {
-      const std::ptrdiff_t rows =
-          block.count - first < kGroupRows ? block.count - first : kGroupRows;
+      const std::ptrdiff_t rows = least(kGroupRows, block.count - first);
       const T* group = block.data + first * block.stride;
       group_weights(block, first, rows, queries, sums, scratch);
-      tile_product<T, V>(group, block.stride, 1, rows, block.dim, tangents, products,
-                         StoreProduct{});
-      for (std::ptrdiff_t i = 0; i < rows; ++i)
-        for (int v = 0; v < V; ++v) {
-          T* p = scratch + i * lanes + v * kLanes<T>;
-          const Vec<T> product = load(products + i * lanes + v * kLanes<T>);
-          store(p, load(p) * (product - load(mean_product + v * kLanes<T>)));
-        }
-      tile_product<T, V>(group, 1, block.stride, block.dim, rows, scratch, derivative, add);
+      Shape::products(group, block.stride, rows, block.dim, tangents, products);
+      for_flat(scratch, rows * lanes, [&](Vec<T> p, std::ptrdiff_t at, std::ptrdiff_t lane) {
+        return p * (load(products + at) - load(mean_product + lane));
+      });
+      Shape::mix(group, block.stride, rows, block.dim, scratch, one, derivative);
     }
   }
 
-  static constexpr TileKernels<T> kernels() { return {lanes, accumulate, merge, weights, tangent}; }
+  static constexpr TileKernels<T> kernels() {
+    return {lanes, width, Shape::pack, Shape::unpack, accumulate, merge, weights, tangent};
+  }
 };
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

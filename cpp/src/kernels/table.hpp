@@ -23,7 +23,8 @@ struct PatternBlock {
 };
 
 // A softmax average under way: per lane the running maximum of the logits, the sum of
-// exp(logit - max), and (unless mean is nullptr) the sums of exp(logit - max) x, dim * lanes.
+// exp(logit - max) (both of `width` numbers, see TileKernels), and (unless mean is nullptr) the
+// sums of exp(logit - max) x, dim * lanes.
 template <class T>
 struct SoftmaxSums {
   T* max;
@@ -31,15 +32,25 @@ struct SoftmaxSums {
   T* mean;
 };
 
-// Patterns are processed in groups of this many rows; scratch holds two such groups of lanes.
+// Patterns are processed in groups of this many rows; scratch holds two such groups of `width`.
 inline constexpr std::ptrdiff_t kGroupRows = 96;
-// The widest tile of any level, in bytes, and the alignment of tiles.
-inline constexpr std::ptrdiff_t kMaxTileBytes = 128;
+inline constexpr std::ptrdiff_t kTileSlack = 16;
+// Shapes per level, for 1, up to 4, and one or two vectors of queries.
+inline constexpr int kTileShapes = 4;
 
+// The functions of one tile shape. Arrays of dim * lanes or rows * lanes may be read and written
+// up to kTileSlack numbers beyond their end.
 template <class T>
 struct TileKernels {
   std::ptrdiff_t lanes;
+  // Numbers per lane are kept `width` >= lanes long, repeating after `lanes`.
+  std::ptrdiff_t width;
 
+  // tile[k * lanes + b] = factor rows[b * dim + k]; lanes b >= count become zero.
+  void (*pack)(const T* rows, std::ptrdiff_t count, std::ptrdiff_t dim, T factor, T* tile);
+  // rows[b * dim + k] = tile[k * lanes + b] / divisor[b] for b < count.
+  void (*unpack)(const T* tile, const T* divisor, std::ptrdiff_t count, std::ptrdiff_t dim,
+                 T* rows);
   // sums (+)= the patterns of the block. `queries` is already multiplied by beta.
   void (*accumulate)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                      T* scratch);
@@ -86,7 +97,7 @@ using ExpFunction = void (*)(const T* x, T* y, std::ptrdiff_t count);
 
 struct Table {
   const char* level;
-  // [0]: one vector of queries, for small batches; [1]: two vectors.
+  // kTileShapes of each.
   const TileKernels<float>* tile32;
   const TileKernels<double>* tile64;
   const GramKernels<float>* gram32;

@@ -24,10 +24,12 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
 
 }  // namespace
 
-const TileKernels<float> tile32[2] = {SoftmaxTile<float, 1>::kernels(),
-                                      SoftmaxTile<float, 2>::kernels()};
-const TileKernels<double> tile64[2] = {SoftmaxTile<double, 1>::kernels(),
-                                       SoftmaxTile<double, 2>::kernels()};
+const TileKernels<float> tile32[kTileShapes] = {
+    SoftmaxTile<Few<float, 1>>::kernels(), SoftmaxTile<Few<float, 4>>::kernels(),
+    SoftmaxTile<Wide<float, 1>>::kernels(), SoftmaxTile<Wide<float, 2>>::kernels()};
+const TileKernels<double> tile64[kTileShapes] = {
+    SoftmaxTile<Few<double, 1>>::kernels(), SoftmaxTile<Few<double, 4>>::kernels(),
+    SoftmaxTile<Wide<double, 1>>::kernels(), SoftmaxTile<Wide<double, 2>>::kernels()};
 const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      tile32,
                      tile64,
