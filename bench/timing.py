@@ -1,0 +1,194 @@
+"""Competitors timed in turns, in one process, on equal numbers of threads.
+
+What makes the ratios fair:
+
+* OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, if set, would slow the NumPy peer down:
+  `unset_openblas_overrides` starts the process anew without them.
+* Every round gives each competitor one turn, so slow drifts of the machine hit all alike; a ratio
+  is the median over rounds of the ratio within the round.
+* A turn starts with a pause, in which the idle threads of the competitor before stop spinning
+  (OpenBLAS's spin for 26 ms), and with one call that is not counted.
+* Rounds during which other processes took more than `MAX_OTHERS` of the CPUs in use are thrown
+  away and repeated while the budget lasts; what is left of the disturbance is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+PAUSE = 0.03
+MAX_OTHERS = 0.15
+MIN_ROUNDS = 3
+_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+def unset_openblas_overrides() -> None:
+    """Replace this process by one without the overrides, which OpenBLAS reads when loaded."""
+    if any(name in os.environ for name in _OVERRIDES):
+        clean = {k: v for k, v in os.environ.items() if k not in _OVERRIDES}
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], clean)
+
+
+def set_threads(threads: int) -> None:
+    """Give torch and NumPy's BLAS that many threads; hopfix takes its number per network."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=threads, user_api="blas")
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call of one competitor: best, median and quartiles over rounds."""
+
+    best: float
+    median: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `alternate` measured.
+
+    Attributes:
+        timings: per competitor.
+        ratios: {name: time over the first competitor's}, each a median over rounds.
+        best_ratios: the same of the best times, which suffer least from other processes.
+        rounds: rounds that count.
+        others: the share of the CPUs in use that other processes took in those rounds.
+    """
+
+    timings: dict[str, Timing]
+    ratios: dict[str, float]
+    best_ratios: dict[str, float]
+    rounds: int
+    others: float
+
+
+class OtherLoad:
+    """CPU seconds that other processes (and other virtual machines) take, from /proc/stat.
+
+    Elsewhere than on Linux, always 0.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        own = time.process_time()
+        try:
+            with open("/proc/stat") as file:
+                fields = [int(x) for x in file.readline().split()[1:9]]
+        except OSError:
+            return own, own
+        user, nice, system, _, _, irq, softirq, steal = fields
+        ticks = user + nice + system + irq + softirq + steal
+        return ticks / os.sysconf("SC_CLK_TCK"), own
+
+    def seconds(self) -> float:
+        """Return CPU seconds of others since construction."""
+        busy, own = self._now()
+        return max(0.0, busy - self._start[0] - (own - self._start[1]))
+
+
+class Patience:
+    """Waits for a quiet machine until so many seconds have gone by in waiting."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+        self.spent = 0.0
+
+    def wait(self) -> None:
+        """Return when others use under 10 % of a CPU, or when patience ends."""
+        start = time.perf_counter()
+        while self.left > time.perf_counter() - start:
+            load = OtherLoad()
+            time.sleep(0.2)
+            if load.seconds() <= 0.02:
+                break
+        waited = time.perf_counter() - start
+        self.left -= waited
+        self.spent += waited
+
+
+def _turn(function: Callable[[], object], calls: int) -> float:
+    time.sleep(PAUSE)
+    function()
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
+
+
+def _calls_per_turn(function: Callable[[], object], min_time: float) -> int:
+    start, calls = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < min_time / 4:
+        function()
+        calls += 1
+    return max(1, round(min_time * calls / spent))
+
+
+def _one_round(
+    functions: Mapping[str, Callable[[], object]], calls: Mapping[str, int]
+) -> tuple[dict[str, float], float]:
+    """Return seconds per call, and the share of the CPUs that others took meanwhile."""
+    load, start = OtherLoad(), time.perf_counter()
+    seconds = {name: _turn(function, calls[name]) for name, function in functions.items()}
+    cpus = os.cpu_count() or 1
+    return seconds, load.seconds() / (cpus * (time.perf_counter() - start))
+
+
+def alternate(
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    min_time: float,
+    budget: float = float("inf"),
+) -> Comparison:
+    """Time the functions in turns.
+
+    Args:
+        functions: competitors; ratios are to the first.
+        rounds: rounds wanted; at least MIN_ROUNDS are made, more only within the budget.
+        min_time: seconds that a turn lasts at least.
+        budget: seconds after which no further round starts.
+    """
+    deadline = time.perf_counter() + budget
+    calls = {name: _calls_per_turn(function, min_time) for name, function in functions.items()}
+    made: list[tuple[float, dict[str, float]]] = []
+    quiet = 0
+    while quiet < rounds and (len(made) < MIN_ROUNDS or time.perf_counter() < deadline):
+        seconds, others = _one_round(functions, calls)
+        made.append((others, seconds))
+        quiet += others <= MAX_OTHERS
+    made.sort(key=lambda entry: entry[0])
+    kept = made[: max(MIN_ROUNDS, quiet)]
+    return _summary([seconds for _, seconds in kept], statistics.mean(o for o, _ in kept))
+
+
+def _summary(rounds: list[dict[str, float]], others: float) -> Comparison:
+    first = next(iter(rounds[0]))
+    timings, ratios = {}, {}
+    for name in rounds[0]:
+        seconds = sorted(entry[name] for entry in rounds)
+        lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+        timings[name] = Timing(seconds[0], statistics.median(seconds), lower, upper)
+        ratios[name] = statistics.median(entry[name] / entry[first] for entry in rounds)
+    best = {name: timing.best / timings[first].best for name, timing in timings.items()}
+    return Comparison(timings, ratios, best, len(rounds), others)
+
+
+def geometric_mean(values: list[float]) -> float:
+    """Return the geometric mean; NaN of nothing."""
+    return statistics.geometric_mean(values) if values else float("nan")
