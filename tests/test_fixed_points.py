@@ -2,6 +2,7 @@
 
 import json
 import time
+from fractions import Fraction
 from itertools import combinations
 
 import naive
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import hopfix
+from hopfix import _closed_form
 
 EPS = np.finfo(np.float64).eps
 
@@ -633,3 +635,55 @@ def test_save_and_load_round_trip(make, tmp_path):
     assert after.degree_sum == before.degree_sum
     for field in POINT_FIELDS:
         assert getattr(after, field).dtype == getattr(before, field).dtype, field
+
+
+@pytest.mark.parametrize("offset", [1e-14, 3e-13])
+def test_rounding_of_beta_across_a_fold_is_never_proved(offset):
+    """The exact beta |x|^2 lies above the fold, where 7 points exist, the rounded one below."""
+    threshold = hopfix.softmax_map.threshold(3, 1)
+    network = hopfix.Hopfield(np.eye(3), threshold * (1 + offset))
+    assert not _closed_form._counts_exactly(network, threshold * (1 - offset))
+    assert not _closed_form._counts_exactly(network, network.beta)
+    away = hopfix.Hopfield(np.eye(3), threshold * (1 + 1e-9))
+    assert _closed_form._counts_exactly(away, away.beta)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-500, 1e-155, 0.1])
+def test_orthogonality_is_decided_exactly(scale):
+    axes = np.eye(4) * scale
+    assert _closed_form._exact_square(axes) == Fraction(scale) ** 2
+    tilted = axes.copy()
+    tilted[0, 1] = scale * 2.0**-60
+    assert _closed_form._exact_square(tilted) is None
+    hadamard = np.array([[1, 1], [1, -1]]) * scale
+    assert _closed_form._exact_square(hadamard) == 2 * Fraction(scale) ** 2
+
+
+def test_two_certificates_of_one_point_are_not_two_points():
+    network = hopfix.Hopfield(np.eye(3), 5.0)
+    points = _closed_form._list(3, 5.0, 7)
+    states = points.weights.copy()
+    columns, _ = _closed_form._certify_in_chunks(network, states, True, None, None)
+    assert _closed_form._distinct(network, points, columns)
+    states[1] = states[0]
+    columns, _ = _closed_form._certify_in_chunks(network, states, True, None, None)
+    assert columns["certified"].all()
+    assert not _closed_form._distinct(network, points, columns)
+
+
+def test_closed_form_of_too_many_points_says_so():
+    with pytest.raises(MemoryError, match="max_count"):
+        hopfix.Hopfield(np.eye(1100), 2000.0).fixed_points("closed_form")
+
+
+def test_auto_where_beta_times_the_squared_norm_overflows():
+    found = hopfix.Hopfield(np.eye(3) * 1e150, 1e10).fixed_points(time_limit=1)
+    assert found.completeness == "unknown"
+
+
+def test_the_time_limit_holds_within_a_block_of_starts():
+    patterns = np.random.default_rng(0).normal(size=(600, 500)) / 20
+    began = time.monotonic()
+    found = hopfix.Hopfield(patterns, 20.0).fixed_points("starts", time_limit=0.5)
+    assert time.monotonic() - began < 5
+    assert found.completeness == "unknown"

@@ -80,13 +80,12 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
 }
 
-// Weight rows of whole classes, see append_subset_weights.
-Array<double> subset_weights(std::int64_t n, const std::vector<std::int64_t>& k,
-                             const std::vector<double>& u, const std::vector<double>& v) {
+Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, double v,
+                                   std::int64_t limit) {
   std::vector<double> weights;
   {
     const py::gil_scoped_release release;
-    for (std::size_t c = 0; c < k.size(); ++c) append_subset_weights(n, k[c], u[c], v[c], weights);
+    weights = subset_weights(n, k, u, v, limit);
   }
   return to_array(weights, {static_cast<py::ssize_t>(weights.size()) / n, n});
 }
@@ -97,7 +96,7 @@ void bind_fixed_points(py::module_& m) {
   m.def("certify", &certify);
   m.def("fixed_points_by_starts", &by_starts);
   m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);
-  m.def("subset_weights", &subset_weights);
+  m.def("subset_weights", &subset_weights_array);
 }
 
 }  // namespace hopfix::bindings

@@ -1,6 +1,10 @@
 // Hopfield networks of both dtypes: _core.Network32 and _core.Network64.
+#include <array>
+#include <optional>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "hopfix/implicit.hpp"
 #include "hopfix/network.hpp"
 #include "hopfix/retrieval.hpp"
 
@@ -28,6 +32,37 @@ Array<T> apply(const Network<T>& network, const Array<T>& states, std::vector<py
                [&](const Execution& execution) { (network.*method)(in, count, to, execution); });
   require_finite(out);
   return out;
+}
+
+// The gradients with respect to states, patterns, beta and log_weights, None where not wanted.
+template <class T>
+py::tuple vjp_arrays(const Network<T>& network, const Array<T>& states, const Array<T>& cotangents,
+                     const std::array<bool, 4>& wanted, int threads) {
+  const py::ssize_t count = states.shape(0), n = network.size(), dim = network.dim();
+  const std::vector<py::ssize_t> shapes[] = {{count, dim}, {n, dim}, {1}, {n}};
+  std::array<std::optional<Array<T>>, 4> arrays;
+  std::array<T*, 4> data{};
+  for (std::size_t i = 0; i < 4; ++i)
+    if (wanted[i]) data[i] = arrays[i].emplace(shapes[i]).mutable_data();
+  const Gradients<T> gradients{data[0], data[1], data[2], data[3]};
+  run_released(threads, [&](const Execution& execution) {
+    network.vjp(states.data(), cotangents.data(), count, gradients, execution);
+  });
+  for (const auto& array : arrays)
+    if (array) require_finite(*array);
+  return py::make_tuple(arrays[0], arrays[1], arrays[2], arrays[3]);
+}
+
+py::tuple solve_adjoint_arrays(const Network<double>& network, const Array<double>& states,
+                               const Array<double>& cotangents, int threads) {
+  const py::ssize_t count = states.shape(0);
+  Array<double> out({count, static_cast<py::ssize_t>(network.dim())}), distances(count);
+  double *to = out.mutable_data(), *distance = distances.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    solve_fixed_point_adjoint(network, states.data(), cotangents.data(), count, to, distance,
+                              execution);
+  });
+  return py::make_tuple(out, distances);
 }
 
 template <class T>
@@ -80,6 +115,7 @@ void bind(py::module_& m, const char* name) {
              require_finite(out);
              return out;
            })
+      .def("vjp", &vjp_arrays<T>)
       .def("retrieve", &retrieve_array<T>);
 }
 
@@ -96,6 +132,7 @@ void bind_network(py::module_& m) {
       py::arg("x").noconvert());
   bind<float>(m, "Network32");
   bind<double>(m, "Network64");
+  m.def("solve_fixed_point_adjoint", &solve_adjoint_arrays);
 }
 
 }  // namespace hopfix::bindings

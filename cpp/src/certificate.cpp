@@ -83,8 +83,8 @@ UpperBound diameter_by_mean(const Network<double>& network) {
 struct Spectrum {
   bool degenerate = false;
   double min_ratio = std::numeric_limits<double>::infinity();  // lower bound, |1-lambda|/lambda
-  UpperBound inverse_gap{1};    // 1 / |1 - lambda|; 1 for the zero eigenvalues left out
-  UpperBound root_over_gap{0};  // sqrt(lambda) / |1 - lambda|
+  UpperBound inverse_gap{0};                                   // 1 / |1 - lambda|
+  UpperBound root_over_gap{0};                                 // sqrt(lambda) / |1 - lambda|
   UpperBound largest{0};
   int above_one = 0;
   double min_gap = 1;
@@ -196,6 +196,8 @@ class Proof {
     if (!enclose_eigenvalues()) return CertificateFailure::eigenvalues;
     Spectrum spectrum;
     for (const double value : w_.values) spectrum.add(value, eigenvalue_error_.value());
+    // The eigenvalues of J that the smaller matrix leaves out are zero up to matrix_error_.
+    if (order_ < dim_) spectrum.add(0, eigenvalue_error_.value());
     result.morse_index = spectrum.above_one;
     result.spectral_radius = std::max(0.0, w_.values.back());
     result.min_gap = spectrum.min_gap;

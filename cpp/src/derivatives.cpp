@@ -1,9 +1,10 @@
 // Jacobians of the update and products with them.
 #include <algorithm>
-#include <cmath>
-#include <stdexcept>
+#include <vector>
 
 #include "hopfix/network.hpp"
+#include "normal_matrix.hpp"
+#include "state_softmax.hpp"
 #include "tile_pass.hpp"
 
 namespace hopfix {
@@ -38,77 +39,27 @@ void Network<T>::jvp(const T* states, const T* tangents, std::ptrdiff_t count, T
   });
 }
 
-namespace {
-
-const kernels::GramKernels<float>& gram_kernels(float) { return *isa::table().gram32; }
-const kernels::GramKernels<double>& gram_kernels(double) { return *isa::table().gram64; }
-
-// Rows sqrt(beta p_i) (x_i - mean) of the patterns with p_i > 0, so that J = A^T A.
-template <class T, class Real>
-std::ptrdiff_t weighted_rows(const Network<T>& network, const T* weights, const T* mean,
-                             std::vector<Real>& rows) {
-  const std::ptrdiff_t dim = network.dim();
-  rows.clear();
-  for (std::ptrdiff_t i = 0; i < network.size(); ++i) {
-    if (weights[i] == 0) continue;
-    const Real root = std::sqrt(static_cast<Real>(network.beta()) * static_cast<Real>(weights[i]));
-    const T* x = network.patterns().data() + i * dim;
-    for (std::ptrdiff_t k = 0; k < dim; ++k)
-      rows.push_back(root * (static_cast<Real>(x[k]) - static_cast<Real>(mean[k])));
-  }
-  return static_cast<std::ptrdiff_t>(rows.size()) / dim;
-}
-
-// visit(state, A, its rows, worker) for every state, in blocks that bound the memory for weights.
-template <class T, class Real, class Visit>
-void for_each_weighted(const Network<T>& network, const T* states, std::ptrdiff_t count,
-                       const Execution& execution, const Visit& visit) {
-  constexpr std::ptrdiff_t kBlock = 64;
-  const std::ptrdiff_t n = network.size(), dim = network.dim();
-  std::vector<T> weights(static_cast<std::size_t>(std::min(count, kBlock) * n));
-  std::vector<T> means(static_cast<std::size_t>(std::min(count, kBlock) * dim));
-  std::vector<std::vector<Real>> rows(static_cast<std::size_t>(std::max(1, execution.threads)));
-  for (std::ptrdiff_t first = 0; first < count; first += kBlock) {
-    const std::ptrdiff_t here = std::min(kBlock, count - first);
-    network.weights(states + first * dim, here, weights.data(), execution);
-    network.update(states + first * dim, here, means.data(), execution);
-    parallel_for(here, execution, [&](std::ptrdiff_t b, int worker) {
-      auto& a = rows[static_cast<std::size_t>(worker)];
-      const std::ptrdiff_t live =
-          weighted_rows(network, weights.data() + b * n, means.data() + b * dim, a);
-      visit(first + b, a, live);
-    });
-  }
-}
-
-}  // namespace
-
 template <class T>
 void Network<T>::jacobian(const T* states, std::ptrdiff_t count, T* out,
                           const Execution& execution) const {
-  for_each_weighted<T, T>(*this, states, count, within_reason(*this, count * dim_, execution),
-                          [&](std::ptrdiff_t state, const std::vector<T>& a, std::ptrdiff_t live) {
-                            gram_kernels(T()).columns(a.data(), live, dim_,
-                                                      out + state * dim_ * dim_);
-                          });
+  for_each_state(*this, states, count, within_reason(*this, count * dim_, execution),
+                 [&](std::ptrdiff_t s, StateSoftmax<T>& softmax, const Execution& inner) {
+                   softmax.covariance(inner, out + s * dim_ * dim_);
+                 });
 }
 
 template <class T>
 void Network<T>::spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                                  const Execution& execution) const {
-  for_each_weighted<T, double>(
-      *this, states, count, within_reason(*this, count * dim_, execution),
-      [&](std::ptrdiff_t state, const std::vector<double>& a, std::ptrdiff_t live) {
-        const bool by_rows = live < dim_;
-        const std::ptrdiff_t order = by_rows ? live : dim_;
-        std::vector<double> gram(static_cast<std::size_t>(order * order));
-        std::vector<double> eigenvalues(static_cast<std::size_t>(order));
-        const auto& product = gram_kernels(double());
-        (by_rows ? product.rows : product.columns)(a.data(), live, dim_, gram.data());
-        if (!isa::table().dense->symmetric_eigen(gram.data(), order, eigenvalues.data(), nullptr))
-          throw std::runtime_error("spectral_radius: the eigenvalue iteration did not converge");
-        out[state] = static_cast<T>(std::max(0.0, eigenvalues.back()));
-      });
+  // Of the estimated error, which the documented accuracy exceeds by far.
+  const double tolerance = sizeof(T) == sizeof(float) ? 1e-8 : 1e-12;
+  for_each_state(*this, states, count, within_reason(*this, count * dim_, execution),
+                 [&](std::ptrdiff_t s, StateSoftmax<T>& softmax, const Execution& inner) {
+                   std::vector<double> rows;
+                   const std::ptrdiff_t live = softmax.weighted_rows(rows);
+                   const NormalMatrix matrix(rows.data(), live, dim_);
+                   out[s] = static_cast<T>(largest_eigenvalue(matrix, tolerance, inner));
+                 });
 }
 
 // The members defined here; the class is instantiated in network.cpp.

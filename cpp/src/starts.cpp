@@ -183,27 +183,23 @@ class StartSearch {
               const Execution& execution)
       : network_(network),
         options_(options),
-        execution_(execution),
+        user_stop_(execution.stop_requested),
+        execution_{execution.threads, [this] { return stop_now(); }},
         hull_(affine_hull(network.patterns().data(), network.size(), network.dim())),
         reduced_(reduce(network, hull_)),
         certifier_(network),
         sequence_(network.size(), hull_.rank, options.seed),
-        known_(network.dim(), scale()) {}
+        known_(network.dim(), scale()),
+        block_(block_size(reduced_)) {}
 
   FixedPointList run() {
-    const auto began = Clock::now();
-    const auto limit = std::chrono::duration<double>(options_.time_limit);
     ptrdiff_t done = 0, last_found = 0;
     try {
       while (!enough(done, last_found)) {
-        if (Clock::now() - began > limit) {
-          known_.list.time_limit_reached = true;
-          break;
-        }
-        if (execution_.stop_requested && execution_.stop_requested()) throw Interrupted();
+        if (stop_now()) throw Interrupted();
         const ptrdiff_t before = found_;
-        block(done, kBlock);
-        done += kBlock;
+        run_block(done, block_);
+        done += block_;
         if (found_ != before) last_found = done;
         if (options_.progress) options_.progress(done, goal(done, last_found));
         if (known_.list.size() >= options_.max_count) {
@@ -212,7 +208,8 @@ class StartSearch {
         }
       }
     } catch (const Interrupted&) {
-      known_.list.interrupted = true;
+      known_.list.time_limit_reached = out_of_time();
+      known_.list.interrupted = !out_of_time();
     }
     known_.list.starts = done;
     known_.truncate(options_.max_count);
@@ -220,7 +217,20 @@ class StartSearch {
   }
 
  private:
-  static constexpr ptrdiff_t kBlock = 64;
+  // Starts between two looks at the clock: fewer where one costs more.
+  static ptrdiff_t block_size(const Network<double>& reduced) {
+    constexpr double kMultiplyAdds = 1e8;
+    const double step = static_cast<double>(reduced.size()) * static_cast<double>(reduced.dim()) *
+                        static_cast<double>(reduced.dim());
+    return static_cast<ptrdiff_t>(std::clamp(kMultiplyAdds / step, 4.0, 64.0));
+  }
+
+  bool out_of_time() const {
+    return std::chrono::duration<double>(Clock::now() - began_).count() > options_.time_limit;
+  }
+
+  // A block that is cut short by this is dropped whole.
+  bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
 
   // The network in hull coordinates; a single point keeps one coordinate, all zero.
   static Network<double> reduce(const Network<double>& network, const AffineHull& hull) {
@@ -250,7 +260,7 @@ class StartSearch {
     return done > 0 && done >= goal(0, last_found);
   }
 
-  void block(ptrdiff_t first, ptrdiff_t count) {
+  void run_block(ptrdiff_t first, ptrdiff_t count) {
     const ptrdiff_t dim = network_.dim();
     const ptrdiff_t rank = reduced_.dim();
     std::vector<double> limits(static_cast<size_t>(count * rank));
@@ -327,12 +337,15 @@ class StartSearch {
 
   const Network<double>& network_;
   const SearchOptions& options_;
-  const Execution& execution_;
+  const std::function<bool()> user_stop_;
+  const Execution execution_;
+  const Clock::time_point began_ = Clock::now();
   AffineHull hull_;
   Network<double> reduced_;
   Certifier certifier_;
   StartSequence sequence_;
   KnownPoints known_;
+  ptrdiff_t block_;
   ptrdiff_t found_ = 0;
 };
 

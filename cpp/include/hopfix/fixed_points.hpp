@@ -44,9 +44,9 @@ FixedPointList fixed_points_by_starts(const Network<double>& network, const Sear
 // x_i . x_j within `tolerance` |x_1|^2 of |x_1|^2 delta_ij. O(n^2 dim).
 bool is_equinorm_orthogonal(const Network<double>& network, double tolerance);
 
-// Weights of all fixed points with k patterns at weight u and the others at v, one row per
-// k-subset in lexicographic order: appended to `weights` (rows of n).
-void append_subset_weights(std::ptrdiff_t n, std::ptrdiff_t k, double u, double v,
-                           std::vector<double>& weights);
+// Weights of the fixed points with k patterns at weight u and the others at v: one row of n per
+// k-subset, in lexicographic order, at most `limit` rows.
+std::vector<double> subset_weights(std::ptrdiff_t n, std::ptrdiff_t k, double u, double v,
+                                   std::int64_t limit);
 
 }  // namespace hopfix

@@ -37,6 +37,16 @@ class AlignedArray {
   std::ptrdiff_t size_ = 0;
 };
 
+// Where derivatives go; nullptr: not wanted. `patterns` (n x dim), `beta` (1) and `log_weights` (n)
+// are summed over the states, `states` is count x dim.
+template <class T>
+struct Gradients {
+  T* states = nullptr;
+  T* patterns = nullptr;
+  T* beta = nullptr;
+  T* log_weights = nullptr;
+};
+
 template <class T>
 class Network {
  public:
@@ -64,12 +74,20 @@ class Network {
   void jvp(const T* states, const T* tangents, std::ptrdiff_t count, T* out,
            const Execution& execution) const;
 
-  // out (count x dim x dim) = J(states), from patterns centred at f(state). Patterns whose weight
-  // underflows to zero are left out. O(n dim^2) a state.
+  // The derivatives of sum_s c_s . f(xi_s) for cotangents c (count x dim), see Gradients. O(n dim)
+  // a state; beyond the results, memory for p and p (x . c - f . c) of a slice of the states. Sums
+  // over states run in their order, whatever the number of threads.
+  void vjp(const T* states, const T* cotangents, std::ptrdiff_t count,
+           const Gradients<T>& gradients, const Execution& execution) const;
+
+  // out (count x dim x dim) = J(states), exactly symmetric, from patterns centred at f(state).
+  // Patterns with p_i <= u^2 q / n are left out, q = 1 - max p: an error below
+  // beta u^2 q max|x_i - f|^2 in norm. O(n dim^2 / 2) a state.
   void jacobian(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
 
-  // out (count) = the largest eigenvalue of J(states), from the smaller of J (dim x dim) and the
-  // Gram matrix of the weighted, centred patterns (n x n), in double precision.
+  // out (count) = the largest eigenvalue of J(states), in double precision: for min(n, dim) <= 96
+  // by a dense solver, else by Lanczos, O(steps n dim), with an estimated relative error of 1e-12
+  // (1e-8 for float), from below. Holds the weighted, centred patterns (n x dim) per thread.
   void spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                        const Execution& execution) const;
 

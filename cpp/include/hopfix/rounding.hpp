@@ -40,8 +40,9 @@ class UpperBound {
   double value_;
 };
 
-// The largest double surely not above the correctly rounded x >= 0.
+// A number surely not above what was correctly rounded to x >= 0; 0 for an overflow.
 inline double lower_bound(double x) {
+  if (!(x <= 0x1.fffffffffffffp1023)) return 0;
   const double stepped = x * (1 - 2 * kUnitRoundoff) - kUnderflow;
   return stepped > 0 ? stepped : 0;
 }

@@ -10,6 +10,7 @@ extern const TileKernels<double> tile64[kTileShapes];
 extern const GramKernels<float> gram32;
 extern const GramKernels<double> gram64;
 extern const DenseKernels dense;
+extern const DerivativeTable derivatives;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

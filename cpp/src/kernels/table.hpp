@@ -10,6 +10,8 @@
 
 #include <cstddef>
 
+#include "derivative_table.hpp"
+
 namespace hopfix::kernels {
 
 // Rows of patterns, row i at data + i * stride, with optional log-weights (nullptr: all zero).
@@ -103,6 +105,7 @@ struct Table {
   const GramKernels<float>* gram32;
   const GramKernels<double>* gram64;
   const DenseKernels* dense;
+  const DerivativeTable* derivatives;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
 };

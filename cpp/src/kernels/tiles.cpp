@@ -36,6 +36,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &gram32,
                      &gram64,
                      &dense,
+                     &derivatives,
                      exp_array<float>,
                      exp_array<double>};
 

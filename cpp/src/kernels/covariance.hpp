@@ -1,0 +1,148 @@
+// The softmax average of one state and the covariance of the patterns under it.
+//
+// The covariance is a sum of squares of centred, weighted rows a_i = sqrt(scale e_i) (x_i - mean).
+// Rows are built group by group in panels: row k of panel j, its columns from j * lanes on, lies
+// at panels[(j * kPanelRows + k) * lanes]. A group stays in the L1 or L2 cache while the blocks of
+// the lower triangle, lanes x lanes each, are updated with it; the upper one is never computed.
+#pragma once
+
+#include "exp.hpp"
+#include "table.hpp"
+#include "tile_shapes.hpp"
+
+namespace hopfix::kernels::HOPFIX_LEVEL {
+
+template <class T>
+struct Covariance {
+  static constexpr std::ptrdiff_t W = kLanes<T>;
+  static constexpr std::ptrdiff_t lanes = 2 * W;
+  // Rows of C held in registers beside two vectors of columns; divides `lanes` at every level.
+#if defined(__AVX512F__)
+  static constexpr int R = 8;
+#else
+  static constexpr int R = 4;
+#endif
+
+  static void logits(const PatternBlock<T>& block, const T* query, T* z) {
+    Few<T, 1>::products(block.data, block.stride, block.count, block.dim, query, z);
+    if (block.log_weights == nullptr) return;
+    for (std::ptrdiff_t i = 0; i < block.count; ++i) z[i] += block.log_weights[i];
+  }
+
+  // Sums of exponentials below one and equal to one (the largest) are kept apart: `others`, the
+  // sum without the largest, is then exact to rounding however small it is.
+  static SoftmaxTotals exponentiate(T* z, std::ptrdiff_t count) {
+    for (std::ptrdiff_t i = count; i % W != 0; ++i) z[i] = -__builtin_huge_valf();
+    Vec<T> top = load(z);
+    for (std::ptrdiff_t i = W; i < count; i += W) top = max(load(z + i), top);
+    T largest = top[0];
+    for (std::ptrdiff_t l = 1; l < W; ++l) largest = top[l] > largest ? top[l] : largest;
+    const Vec<T> zero = {}, one = broadcast(T(1));
+    Vec<T> below = {}, ones = {};
+    for (std::ptrdiff_t i = 0; i < count; i += W) {
+      const Vec<T> e = exp<T>(load(z + i) - broadcast(largest));
+      store(z + i, e);
+      below += e < one ? e : zero;
+      ones += e < one ? zero : e;
+    }
+    double sum_below = 0, sum_ones = 0;
+    for (std::ptrdiff_t l = 0; l < W; ++l) {
+      sum_below += static_cast<double>(below[l]);
+      sum_ones += static_cast<double>(ones[l]);
+    }
+    return {sum_below + sum_ones, sum_below + (sum_ones - 1)};
+  }
+
+  static void weighted_sum(const PatternBlock<T>& block, const T* weights, T* sum) {
+    const T none[W] = {};
+    Few<T, 1>::mix(block.data, block.stride, block.count, block.dim, weights, none, sum);
+  }
+
+  static std::ptrdiff_t packed_size(std::ptrdiff_t dim) {
+    const std::ptrdiff_t panels = (dim + lanes - 1) / lanes;
+    return panels * (panels + 1) / 2 * lanes * lanes;
+  }
+
+  static std::ptrdiff_t scratch_size(std::ptrdiff_t dim) {
+    return (dim + lanes - 1) / lanes * lanes * kPanelRows;
+  }
+
+  static void accumulate(const PatternBlock<T>& block, const T* mean,
+                         const WeightedRows<T>& weights, T* panels, T* packed) {
+    std::ptrdiff_t filled = 0;
+    for (std::ptrdiff_t i = 0; i < block.count; ++i) {
+      if (weights.e[i] <= weights.threshold) continue;
+      const T root =
+          static_cast<T>(__builtin_sqrt(weights.scale * static_cast<double>(weights.e[i])));
+      centre(block.data + i * block.stride, mean, block.dim, root, panels + filled * lanes);
+      if (++filled < kPanelRows) continue;
+      add_products(panels, filled, block.dim, packed);
+      filled = 0;
+    }
+    add_products(panels, filled, block.dim, packed);
+  }
+
+  // out (dim x dim) from the packed lower triangle.
+  static void unpack(const T* packed, std::ptrdiff_t dim, T* out) {
+    for (std::ptrdiff_t first = 0; first < dim; first += lanes)
+      for (std::ptrdiff_t column = 0; column <= first; column += lanes, packed += lanes * lanes)
+        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r) {
+          const T* from = packed + (r - first) * lanes;
+          for (std::ptrdiff_t k = column; k <= r && k < column + lanes; ++k)
+            out[r * dim + k] = out[k * dim + r] = from[k - column];
+        }
+  }
+
+  static constexpr CovarianceKernels<T> kernels() {
+    return {logits, exponentiate, weighted_sum, packed_size, scratch_size, accumulate, unpack};
+  }
+
+ private:
+  // One row of every panel; columns beyond dim become zero.
+  static void centre(const T* x, const T* mean, std::ptrdiff_t dim, T root, T* row) {
+    for (std::ptrdiff_t k = 0; k < dim; k += lanes, row += kPanelRows * lanes)
+      if (k + lanes <= dim)
+        for (int v = 0; v < 2; ++v)
+          store(row + v * W, broadcast(root) * (load(x + k + v * W) - load(mean + k + v * W)));
+      else
+        for (std::ptrdiff_t l = 0; l < lanes; ++l)
+          row[l] = k + l < dim ? root * (x[k + l] - mean[k + l]) : T(0);
+  }
+
+  static void add_products(const T* panels, std::ptrdiff_t rows, std::ptrdiff_t dim, T* packed) {
+    constexpr std::ptrdiff_t panel = kPanelRows * lanes;
+    for (std::ptrdiff_t i = 0; i * lanes < dim; ++i)
+      for (std::ptrdiff_t j = 0; j <= i; ++j, packed += lanes * lanes)
+        for (std::ptrdiff_t r = 0; r < lanes && i * lanes + r < dim; r += R)
+          // Left of the diagonal's second half there is one vector of columns to compute.
+          if (i == j && r + R <= W)
+            add_rows<1>(panels + i * panel + r, panels + j * panel, rows, packed + r * lanes);
+          else
+            add_rows<2>(panels + i * panel + r, panels + j * panel, rows, packed + r * lanes);
+  }
+
+  // c (R rows) += a^T b over `depth` rows of two panels.
+  template <int V>
+  static void add_rows(const T* a, const T* b, std::ptrdiff_t depth, T* c) {
+    Vec<T> sum[R][V];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = load(c + r * lanes + v * W);
+    for (std::ptrdiff_t k = 0; k < depth; ++k, a += lanes, b += lanes) {
+      Vec<T> bk[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) bk[v] = load(b + v * W);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) sum[r][v] = fma(broadcast(a[r]), bk[v], sum[r][v]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) store(c + r * lanes + v * W, sum[r][v]);
+  }
+};
+
+}  // namespace hopfix::kernels::HOPFIX_LEVEL
