@@ -52,7 +52,7 @@ template <class T>
 void Network<T>::spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                                  const Execution& execution) const {
   // Of the estimated error, which the documented accuracy exceeds by far.
-  const double tolerance = sizeof(T) == sizeof(float) ? 1e-8 : 1e-12;
+  const double tolerance = sizeof(T) == sizeof(float) ? 1e-8 : 1e-10;
   for_each_state(*this, states, count, within_reason(*this, count * dim_, execution),
                  [&](std::ptrdiff_t s, StateSoftmax<T>& softmax, const Execution& inner) {
                    std::vector<double> rows;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kUnit = std::numeric_limits<double>::epsilon() / 2;
 // Below these orders dense methods are faster, as measured.
-constexpr std::ptrdiff_t kDenseEigenvalue = 96, kDenseSolve = 768;
+constexpr std::ptrdiff_t kDenseEigenvalue = 64, kDenseSolve = 768;
 
 double dot(const double* x, const double* y, std::ptrdiff_t count) {
   double sum = 0;

@@ -50,6 +50,7 @@ void StateSoftmax<T>::compute(const T* state, const Execution& execution) {
   const std::ptrdiff_t n = network_.size(), dim = network_.dim(), size = padded(dim);
   const T beta = static_cast<T>(network_.beta());
   query_.reserve(size);
+  std::fill_n(query_.data(), size, T(0));
   for (std::ptrdiff_t k = 0; k < dim; ++k) query_[k] = beta * state[k];
   weights_.reserve(padded(n));
   parallel_for(blocks_, execution, [&](std::ptrdiff_t b, int) {

@@ -101,6 +101,14 @@ def as_positive(name: str, value: object) -> float:
     return number
 
 
+def as_nonnegative(name: str, value: object) -> float:
+    """Return a finite real scalar >= 0."""
+    number = as_real(name, value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name}: got {number}, need a finite number >= 0")
+    return number
+
+
 def as_integer(name: str, value: object, least: int) -> int:
     """Return an integer >= `least`; bool and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):

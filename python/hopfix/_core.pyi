@@ -32,6 +32,13 @@ class Network32:
     def jvp(
         self, states: NDArray[np.float32], tangents: NDArray[np.float32], threads: int
     ) -> NDArray[np.float32]: ...
+    def vjp(
+        self,
+        states: NDArray[np.float32],
+        cotangents: NDArray[np.float32],
+        wanted: list[bool],
+        threads: int,
+    ) -> tuple[NDArray[np.float32] | None, ...]: ...
     def retrieve(
         self, states: NDArray[np.float32], max_steps: int, tol: float, threads: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]: ...
@@ -51,10 +58,23 @@ class Network64:
     def jvp(
         self, states: NDArray[np.float64], tangents: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
+    def vjp(
+        self,
+        states: NDArray[np.float64],
+        cotangents: NDArray[np.float64],
+        wanted: list[bool],
+        threads: int,
+    ) -> tuple[NDArray[np.float64] | None, ...]: ...
     def retrieve(
         self, states: NDArray[np.float64], max_steps: int, tol: float, threads: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]: ...
 
+def solve_fixed_point_adjoint(
+    network: Network64,
+    states: NDArray[np.float64],
+    cotangents: NDArray[np.float64],
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def certify(network: Network64, states: NDArray[np.float64], threads: int) -> dict[str, Any]: ...
 def fixed_points_by_starts(
     network: Network64,
@@ -67,3 +87,26 @@ def fixed_points_by_starts(
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 def is_equinorm_orthogonal(network: Network64, tolerance: float) -> bool: ...
 def subset_weights(n: int, k: int, u: float, v: float, limit: int) -> NDArray[np.float64]: ...
+
+class Separation:
+    @staticmethod
+    def softmax() -> Separation: ...
+    @staticmethod
+    def entmax(alpha: float) -> Separation: ...
+    @staticmethod
+    def topk(k: int) -> Separation: ...
+    @staticmethod
+    def polynomial(power: int, rectified: bool) -> Separation: ...
+
+def separate(
+    separation: Separation, z: NDArray[np.floating[Any]], threads: int
+) -> tuple[NDArray[np.floating[Any]], str, int]: ...
+def separation_conjugate(
+    separation: Separation, z: NDArray[np.floating[Any]], threads: int
+) -> tuple[NDArray[np.floating[Any]], str, int]: ...
+def separation_jvp(
+    separation: Separation,
+    z: NDArray[np.floating[Any]],
+    tangents: NDArray[np.floating[Any]],
+    threads: int,
+) -> tuple[NDArray[np.floating[Any]], str, int]: ...

@@ -23,8 +23,18 @@ struct Covariance {
   static constexpr int R = 4;
 #endif
 
+  // A vector of partial sums for each of W rows, which a transpose turns into W sums.
   static void logits(const PatternBlock<T>& block, const T* query, T* z) {
-    Few<T, 1>::products(block.data, block.stride, block.count, block.dim, query, z);
+    for (std::ptrdiff_t i = 0; i < block.count; i += W) {
+      const std::ptrdiff_t height = least(W, block.count - i);
+      Vec<T> partial[W] = {};
+      for (std::ptrdiff_t r = 0; r < height; ++r)
+        partial[r] = partial_sums(block.data + (i + r) * block.stride, query, block.dim);
+      transpose<T>(partial);
+      for (std::ptrdiff_t step = W / 2; step > 0; step /= 2)
+        for (std::ptrdiff_t l = 0; l < step; ++l) partial[l] += partial[l + step];
+      std::memcpy(z + i, &partial[0], static_cast<std::size_t>(height) * sizeof(T));
+    }
     if (block.log_weights == nullptr) return;
     for (std::ptrdiff_t i = 0; i < block.count; ++i) z[i] += block.log_weights[i];
   }
@@ -54,8 +64,12 @@ struct Covariance {
   }
 
   static void weighted_sum(const PatternBlock<T>& block, const T* weights, T* sum) {
-    const T none[W] = {};
-    Few<T, 1>::mix(block.data, block.stride, block.count, block.dim, weights, none, sum);
+    std::ptrdiff_t k = 0;
+    for (; k + 4 * W <= block.dim; k += 4 * W) add_weighted<4>(block, weights, k, sum);
+    for (; k + W <= block.dim; k += W) add_weighted<1>(block, weights, k, sum);
+    for (; k < block.dim; ++k)
+      for (std::ptrdiff_t i = 0; i < block.count; ++i)
+        sum[k] += weights[i] * block.data[i * block.stride + k];
   }
 
   static std::ptrdiff_t packed_size(std::ptrdiff_t dim) {
@@ -69,28 +83,37 @@ struct Covariance {
 
   static void accumulate(const PatternBlock<T>& block, const T* mean,
                          const WeightedRows<T>& weights, T* panels, T* packed) {
+    const T root_scale = static_cast<T>(__builtin_sqrt(weights.scale));
     std::ptrdiff_t filled = 0;
-    for (std::ptrdiff_t i = 0; i < block.count; ++i) {
-      if (weights.e[i] <= weights.threshold) continue;
-      const T root =
-          static_cast<T>(__builtin_sqrt(weights.scale * static_cast<double>(weights.e[i])));
-      centre(block.data + i * block.stride, mean, block.dim, root, panels + filled * lanes);
-      if (++filled < kPanelRows) continue;
-      add_products(panels, filled, block.dim, packed);
-      filled = 0;
+    for (std::ptrdiff_t first = 0; first < block.count; first += kPanelRows) {
+      const std::ptrdiff_t rows = least(kPanelRows, block.count - first);
+      T root[kPanelRows];
+      for (std::ptrdiff_t i = 0; i < rows; ++i)
+        root[i] = root_scale * square_root(weights.e[first + i]);
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
+        if (weights.e[first + i] <= weights.threshold) continue;
+        centre(block.data + (first + i) * block.stride, mean, block.dim, root[i],
+               panels + filled * lanes);
+        if (++filled < kPanelRows) continue;
+        add_products(panels, filled, block.dim, packed);
+        filled = 0;
+      }
     }
-    add_products(panels, filled, block.dim, packed);
+    if (filled > 0) add_products(panels, filled, block.dim, packed);
   }
 
   // out (dim x dim) from the packed lower triangle.
   static void unpack(const T* packed, std::ptrdiff_t dim, T* out) {
     for (std::ptrdiff_t first = 0; first < dim; first += lanes)
       for (std::ptrdiff_t column = 0; column <= first; column += lanes, packed += lanes * lanes)
-        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r) {
-          const T* from = packed + (r - first) * lanes;
-          for (std::ptrdiff_t k = column; k <= r && k < column + lanes; ++k)
-            out[r * dim + k] = out[k * dim + r] = from[k - column];
-        }
+        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r)
+          std::memcpy(out + r * dim + column, packed + (r - first) * lanes,
+                      static_cast<std::size_t>(least(lanes, r + 1 - column)) * sizeof(T));
+    for (std::ptrdiff_t first = 0; first < dim; first += lanes)  // in squares that fit the cache
+      for (std::ptrdiff_t column = 0; column <= first; column += lanes)
+        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r)
+          for (std::ptrdiff_t k = column; k < r && k < column + lanes; ++k)
+            out[k * dim + r] = out[r * dim + k];
   }
 
   static constexpr CovarianceKernels<T> kernels() {
@@ -98,15 +121,44 @@ struct Covariance {
   }
 
  private:
+  // The products x_k q_k, added up lane by lane; `query` is zero from dim on.
+  static Vec<T> partial_sums(const T* x, const T* query, std::ptrdiff_t dim) {
+    Vec<T> sum = {};
+    std::ptrdiff_t k = 0;
+    for (; k + W <= dim; k += W) sum = fma(load(x + k), load(query + k), sum);
+    if (k == dim) return sum;
+    T tail[W] = {};
+    for (std::ptrdiff_t l = 0; k + l < dim; ++l) tail[l] = x[k + l];
+    return fma(load(tail), load(query + k), sum);
+  }
+
+  // V vectors of columns from k on; each element a chain over ascending i.
+  template <int V>
+  static void add_weighted(const PatternBlock<T>& block, const T* weights, std::ptrdiff_t k,
+                           T* sum) {
+    Vec<T> total[V];
+    for (int v = 0; v < V; ++v) total[v] = load(sum + k + v * W);
+    for (std::ptrdiff_t i = 0; i < block.count; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v)
+        total[v] =
+            fma(broadcast(weights[i]), load(block.data + i * block.stride + k + v * W), total[v]);
+    for (int v = 0; v < V; ++v) store(sum + k + v * W, total[v]);
+  }
+
+  static float square_root(float x) { return __builtin_sqrtf(x); }
+  static double square_root(double x) { return __builtin_sqrt(x); }
+
   // One row of every panel; columns beyond dim become zero.
   static void centre(const T* x, const T* mean, std::ptrdiff_t dim, T root, T* row) {
     for (std::ptrdiff_t k = 0; k < dim; k += lanes, row += kPanelRows * lanes)
-      if (k + lanes <= dim)
-        for (int v = 0; v < 2; ++v)
-          store(row + v * W, broadcast(root) * (load(x + k + v * W) - load(mean + k + v * W)));
-      else
-        for (std::ptrdiff_t l = 0; l < lanes; ++l)
-          row[l] = k + l < dim ? root * (x[k + l] - mean[k + l]) : T(0);
+      for (std::ptrdiff_t l = 0; l < lanes; l += W)
+        if (k + l + W <= dim) {
+          store(row + l, broadcast(root) * (load(x + k + l) - load(mean + k + l)));
+        } else {
+          store(row + l, Vec<T>{});
+          for (std::ptrdiff_t c = k + l; c < dim; ++c) row[c - k] = root * (x[c] - mean[c]);
+        }
   }
 
   static void add_products(const T* panels, std::ptrdiff_t rows, std::ptrdiff_t dim, T* packed) {

@@ -29,7 +29,8 @@ struct WeightedRows {
 // be read and written up to kTileSlack beyond their end, as in table.hpp.
 template <class T>
 struct CovarianceKernels {
-  // z_i = x_i . query + b_i; the query is already multiplied by beta.
+  // z_i = x_i . query + b_i; the query is already multiplied by beta and
+  // followed by zeros.
   void (*logits)(const PatternBlock<T>& block, const T* query, T* z);
   // z := exp(z - max), with room for kTileSlack more numbers.
   SoftmaxTotals (*exponentiate)(T* z, std::ptrdiff_t count);
