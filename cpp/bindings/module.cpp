@@ -39,5 +39,6 @@ PYBIND11_MODULE(_core, m) {
   m.attr("eigen_version") = HOPFIX_EIGEN_VERSION;
   hopfix::bindings::bind_network(m);
   hopfix::bindings::bind_fixed_points(m);
+  hopfix::bindings::bind_separation(m);
   bind_softmax_map(m);
 }

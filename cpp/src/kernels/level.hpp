@@ -11,6 +11,7 @@ extern const GramKernels<float> gram32;
 extern const GramKernels<double> gram64;
 extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
+extern const SeparationTable separation;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

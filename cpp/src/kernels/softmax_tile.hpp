@@ -129,10 +129,6 @@ struct SoftmaxTile {
       Shape::mix(group, block.stride, rows, block.dim, scratch, one, derivative);
     }
   }
-
-  static constexpr TileKernels<T> kernels() {
-    return {lanes, width, Shape::pack, Shape::unpack, accumulate, merge, weights, tangent};
-  }
 };
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -9,8 +9,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "derivative_table.hpp"
+#include "separation_table.hpp"
 
 namespace hopfix::kernels {
 
@@ -32,6 +34,21 @@ struct SoftmaxSums {
   T* max;
   T* sum;
   T* mean;
+};
+
+// A pattern that may carry weight, and its logit.
+template <class T>
+struct Candidate {
+  std::int32_t index;
+  T logit;
+};
+
+// One list per lane: entries of lane b from entries + b * capacity on, counts[b] of them.
+template <class T>
+struct Candidates {
+  Candidate<T>* entries;
+  std::int32_t* counts;
+  std::ptrdiff_t capacity;
 };
 
 // Patterns are processed in groups of this many rows; scratch holds two such groups of `width`.
@@ -65,6 +82,10 @@ struct TileKernels {
   // the mean of x . t under p, one per lane.
   void (*tangent)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                   const T* tangents, const T* mean_product, T* derivative, T* scratch);
+  // Adds the patterns of the block whose logit is within `margin` of the largest so far to the
+  // lists, by ascending index; capacity >= block.count.
+  void (*screen)(const PatternBlock<T>& block, const T* queries, T margin, T* running_max,
+                 const Candidates<T>& found, T* scratch);
 };
 
 // c = a^T a (k x k) for a of n x k, or a a^T (n x n): row-major, both triangles written.
@@ -106,6 +127,7 @@ struct Table {
   const GramKernels<double>* gram64;
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
+  const SeparationTable* separation;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
 };

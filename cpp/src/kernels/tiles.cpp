@@ -1,7 +1,7 @@
 // The retrieval kernels and the table of one instruction-set level.
 #include "exp.hpp"
 #include "level.hpp"
-#include "softmax_tile.hpp"
+#include "screen.hpp"
 
 #define HOPFIX_STRING_(x) #x
 #define HOPFIX_STRING(x) HOPFIX_STRING_(x)
@@ -22,14 +22,19 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
   std::memcpy(y + i, tail, bytes);
 }
 
+template <class Shape>
+constexpr TileKernels<typename Shape::Scalar> tile() {
+  using Tile = SoftmaxTile<Shape>;
+  return {Tile::lanes, Tile::width,   Shape::pack,   Shape::unpack,        Tile::accumulate,
+          Tile::merge, Tile::weights, Tile::tangent, Screen<Shape>::screen};
+}
+
 }  // namespace
 
-const TileKernels<float> tile32[kTileShapes] = {
-    SoftmaxTile<Few<float, 1>>::kernels(), SoftmaxTile<Few<float, 4>>::kernels(),
-    SoftmaxTile<Wide<float, 1>>::kernels(), SoftmaxTile<Wide<float, 2>>::kernels()};
-const TileKernels<double> tile64[kTileShapes] = {
-    SoftmaxTile<Few<double, 1>>::kernels(), SoftmaxTile<Few<double, 4>>::kernels(),
-    SoftmaxTile<Wide<double, 1>>::kernels(), SoftmaxTile<Wide<double, 2>>::kernels()};
+const TileKernels<float> tile32[kTileShapes] = {tile<Few<float, 1>>(), tile<Few<float, 4>>(),
+                                                tile<Wide<float, 1>>(), tile<Wide<float, 2>>()};
+const TileKernels<double> tile64[kTileShapes] = {tile<Few<double, 1>>(), tile<Few<double, 4>>(),
+                                                 tile<Wide<double, 1>>(), tile<Wide<double, 2>>()};
 const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      tile32,
                      tile64,
@@ -37,6 +42,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &gram64,
                      &dense,
                      &derivatives,
+                     &separation,
                      exp_array<float>,
                      exp_array<double>};
 

@@ -1,0 +1,245 @@
+// The separation functions of hopfix/separation.hpp, one row at a time.
+#include "entmax.hpp"
+#include "level.hpp"
+
+namespace hopfix::kernels::HOPFIX_LEVEL {
+
+namespace {
+
+constexpr int W = kLanes<double>;
+
+template <class T>
+void widen_row(const T* x, std::ptrdiff_t n, double* out) {
+  for (std::ptrdiff_t i = 0; i < n; ++i) out[i] = static_cast<double>(x[i]);
+}
+
+// p = exp(z - maximum), returned with its sum.
+template <class T>
+double exponentials(const T* z, std::ptrdiff_t n, T maximum, T* p) {
+  constexpr int lanes = kLanes<T>;
+  CompensatedSum<T> sum;
+  for_groups<lanes>(z, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<T> e = exp<T>(load(group) - maximum);
+    sum.add(e);
+    put_group<lanes>(p, n, i, [&](T* out) { store(out, e); });
+  });
+  return sum.total();
+}
+
+template <class T>
+void divide(T* p, std::ptrdiff_t n, T divisor) {
+  constexpr int lanes = kLanes<T>;
+  for_groups<lanes>(p, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<T> quotient = load(group) / divisor;
+    put_group<lanes>(p, n, i, [&](T* out) { store(out, quotient); });
+  });
+}
+
+template <class T>
+RowFault softmax(const T* z, std::ptrdiff_t n, const RowResult<T>& result) {
+  T maximum;
+  const RowFault fault = find_max(z, n, &maximum);
+  if (fault != RowFault::none) return fault;
+  const double sum = exponentials(z, n, maximum, result.probabilities);
+  divide(result.probabilities, n, static_cast<T>(sum));
+  if (result.slopes != nullptr) widen_row(result.probabilities, n, result.slopes);
+  if (result.conjugate != nullptr)
+    *result.conjugate = static_cast<T>(static_cast<double>(maximum) + __builtin_log(sum));
+  return RowFault::none;
+}
+
+// Everything about a row whose threshold is known.
+template <class T, class Solution>
+void evaluate(const Solution& solution, double slope_unit, const T* z, std::ptrdiff_t n, double a,
+              double maximum, const RowResult<T>& result) {
+  const Vec<double> lowest = broadcast(solution.lowest() - 4e-16 * __builtin_fabs(maximum));
+  Vec<double> shifted = {};
+  for_groups<W>(z, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> entries = widen(group);
+    Values values = {};
+    if (any_at_least(entries, lowest)) {
+      values = solution(entries);
+      shifted += values.p > 0 ? values.p * (entries - maximum) : Vec<double>{};
+    }
+    put_group<W>(result.probabilities, n, i, [&](T* out) { narrow(out, values.p); });
+    if (result.slopes != nullptr) store(result.slopes + i, values.slope * slope_unit);
+  });
+  if (result.conjugate == nullptr) return;
+  // p.z + H(p), with sum_i p_i^alpha = sum_i p_i y_i put in.
+  const double gain = (solution.log_gain() + a * sum_of_lanes(shifted)) / (1 + a);
+  *result.conjugate = static_cast<T>(maximum + gain);
+}
+
+template <class T, class Power>
+void shallow_entmax(Power power, const T* z, std::ptrdiff_t n, double a, double maximum,
+                    const double* candidates, std::ptrdiff_t count, const RowResult<T>& result) {
+  Shallow<Power> solution(a, maximum, power);
+  solution.solve(candidates, count);
+  evaluate(solution, 1.0, z, n, a, maximum, result);
+}
+
+template <class T>
+RowFault entmax(const T* z, std::ptrdiff_t n, double alpha, const RowResult<T>& result,
+                double* scratch) {
+  T top;
+  const RowFault fault = find_max(z, n, &top);
+  if (fault != RowFault::none) return fault;
+  constexpr double huge = std::numeric_limits<double>::max();
+  const double maximum = static_cast<double>(top), width = 1 / (alpha - 1);
+  const double a = alpha - 1 < huge ? alpha - 1 : huge;
+  // Rounded down, so that nothing that counts is lost; in the limit only the maximum counts.
+  const double guard = 4.0 * static_cast<double>(std::numeric_limits<T>::epsilon());
+  const T cut =
+      width == 0 ? top : static_cast<T>(maximum - width - guard * __builtin_fabs(maximum));
+  const std::ptrdiff_t count = collect(z, n, cut, scratch);
+  if (a == 1) {
+    shallow_entmax(Identity{}, z, n, a, maximum, scratch, count, result);
+  } else if (a == 0.5) {
+    shallow_entmax(Square{}, z, n, a, maximum, scratch, count, result);
+  } else if (a < 1) {
+    shallow_entmax(AnyPower{reciprocal(a)}, z, n, a, maximum, scratch, count, result);
+  } else {
+    Steep solution(a, maximum);
+    solution.solve(scratch, count, scratch + n + kRowSlack);
+    evaluate(solution, Steep::kSlopeUnit, z, n, a, maximum, result);
+  }
+  return RowFault::none;
+}
+
+// Counts the entries above a value.
+double count_above(const double* z, std::ptrdiff_t n, double value) {
+  Vec<double> count = {};
+  for (std::ptrdiff_t i = 0; i < n; i += W)
+    count += load(z + i) > value ? broadcast(1.0) : Vec<double>{};
+  return sum_of_lanes(count);
+}
+
+template <class T>
+RowFault topk(const T* z, std::ptrdiff_t n, std::ptrdiff_t k, const RowResult<T>& result,
+              double* scratch) {
+  T maximum;
+  const RowFault fault = find_max(z, n, &maximum);
+  if (fault != RowFault::none) return fault;
+  double* chosen = scratch + n + kRowSlack;
+  collect(z, n, kMinusInfinity<T>, scratch);
+  const auto wanted = static_cast<double>(k);
+  const double top = static_cast<double>(maximum);
+  const double least = smallest_kept(scratch, n, top, chosen, [&](double value) {
+    return count_above(scratch, n, value) < wanted;
+  });
+  auto ties = k - static_cast<std::ptrdiff_t>(count_above(scratch, n, least));
+  const auto takes = [least](double x, std::ptrdiff_t& left) {
+    return x > least || (x == least && left-- > 0);
+  };
+  std::ptrdiff_t count = 0;
+  for (std::ptrdiff_t i = 0, left = ties; i < n; ++i)
+    if (takes(scratch[i], left)) chosen[count++] = scratch[i];
+  const double sum = exponentials(chosen, count, top, chosen);
+  for (std::ptrdiff_t i = 0, next = 0; i < n; ++i) {
+    const double p = takes(scratch[i], ties) ? chosen[next++] / sum : 0;
+    result.probabilities[i] = static_cast<T>(p);
+    if (result.slopes != nullptr) result.slopes[i] = p;
+  }
+  if (result.conjugate != nullptr) *result.conjugate = static_cast<T>(top + __builtin_log(sum));
+  return RowFault::none;
+}
+
+Pair integer_power(Pair x, std::ptrdiff_t exponent) {
+  Pair result = {broadcast(1.0), {}};
+  for (; exponent > 0; exponent >>= 1) {
+    if (exponent & 1) result = result * x;
+    x = x * x;
+  }
+  return result;
+}
+
+// x / divisor in twice the precision, for x and divisor scaled to at most 1.
+Pair quotient(Vec<double> x, double divisor) {
+  const Vec<double> hi = x / divisor;
+  const Pair back = two_product(hi, broadcast(divisor));
+  return {hi, ((x - back.hi) - back.lo) / divisor};
+}
+
+template <class T>
+RowFault polynomial(const T* z, std::ptrdiff_t n, std::ptrdiff_t power, bool rectified,
+                    const RowResult<T>& result, double* scratch) {
+  T* base = result.probabilities;
+  for (std::ptrdiff_t i = 0; i < n; ++i) base[i] = z[i] < 0 ? (rectified ? T(0) : -z[i]) : z[i];
+  T largest;
+  const RowFault fault = find_max(base, n, &largest);
+  if (fault != RowFault::none) return fault;
+  if (largest == 0) return RowFault::all_zero;
+  int exponent;
+  const double divisor = __builtin_frexp(static_cast<double>(largest), &exponent);
+  const double half = __builtin_ldexp(1.0, -exponent / 2);
+  const double rest = __builtin_ldexp(1.0, -exponent - (-exponent / 2));
+  double* lower = scratch + n + kRowSlack;
+  CompensatedSum<double> sum;
+  for_groups<W>(base, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> given = widen(group);
+    const Vec<double> x = given > 0 ? given : Vec<double>{};  // the padding is negative
+    const Pair ratio = quotient(x * half * rest, divisor);
+    const Pair less = integer_power(ratio, power - 1), full = less * ratio;
+    sum.add(full.hi + full.lo);
+    store(scratch + i, full.hi + full.lo);
+    store(lower + i, x > 0 ? less.hi + less.lo : Vec<double>{});
+  });
+  const double total = sum.total();
+  const double slope = static_cast<double>(power) / total / divisor * half * rest;
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    result.probabilities[i] = static_cast<T>(scratch[i] / total);
+    if (result.slopes != nullptr) result.slopes[i] = (z[i] < 0 ? -lower[i] : lower[i]) * slope;
+  }
+  return RowFault::none;
+}
+
+// out = s (t - shift), for tangents shifted by that of the largest slope: where that slope is far
+// above all others, nothing cancels.
+template <class T>
+void symmetric_jvp(const double* slopes, const T* t, std::ptrdiff_t n, T* out, double* scratch) {
+  std::ptrdiff_t steepest = 0;
+  for (std::ptrdiff_t i = 1; i < n; ++i) steepest = slopes[i] > slopes[steepest] ? i : steepest;
+  const double largest = slopes[steepest], origin = static_cast<double>(t[steepest]);
+  double* gaps = scratch;
+  double* weighted = scratch + n + kRowSlack;
+  const bool infinite = largest > std::numeric_limits<double>::max();
+  double weight = 0, moment = 0, infinities = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    gaps[i] = static_cast<double>(t[i]) - origin;
+    const bool here = slopes[i] > std::numeric_limits<double>::max();
+    infinities += here;
+    weighted[i] = here ? 0 : infinite ? slopes[i] : slopes[i] / largest;
+    weight += weighted[i];
+    moment += weighted[i] * gaps[i];
+  }
+  const double mean = infinite ? 0 : moment / weight;
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    const bool here = slopes[i] > std::numeric_limits<double>::max();
+    // What flows into the others comes from the infinitely steep entry.
+    const double limit = gaps[i] == 0 ? -moment / infinities : slopes[i] * gaps[i];
+    out[i] = static_cast<T>(here ? limit : slopes[i] * (gaps[i] - mean));
+  }
+}
+
+template <class T>
+void polynomial_jvp(const double* slopes, const T* probabilities, const T* t, std::ptrdiff_t n,
+                    T* out, double* scratch) {
+  CompensatedSum<double> sum;
+  for (std::ptrdiff_t i = 0; i < n; ++i) scratch[i] = slopes[i] * static_cast<double>(t[i]);
+  for (int l = 0; l < W; ++l) scratch[n + l] = 0;
+  for (std::ptrdiff_t i = 0; i < n; i += W) sum.add(load(scratch + i));
+  const double flow = sum.total();
+  for (std::ptrdiff_t i = 0; i < n; ++i)
+    out[i] = static_cast<T>(scratch[i] - static_cast<double>(probabilities[i]) * flow);
+}
+
+template <class T>
+constexpr SeparationKernels<T> kernels_of() {
+  return {softmax<T>, entmax<T>, topk<T>, polynomial<T>, symmetric_jvp<T>, polynomial_jvp<T>};
+}
+
+}  // namespace
+
+const SeparationTable separation = {kernels_of<float>(), kernels_of<double>()};
+
+}  // namespace hopfix::kernels::HOPFIX_LEVEL
