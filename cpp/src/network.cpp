@@ -21,11 +21,49 @@ void AlignedArray<T>::Free::operator()(T* p) const {
   ::operator delete(p, std::align_val_t(64));
 }
 
+namespace {
+
+template <class T>
+double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
+  return static_cast<double>(sums.max[lane]) + std::log(static_cast<double>(sums.sum[lane]));
+}
+
+}  // namespace
+
 template <class T>
 Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, double beta,
                     const T* log_weights)
-    : n_(n), dim_(dim), beta_(beta), patterns_(patterns, patterns + n * dim) {
+    : n_(n),
+      dim_(dim),
+      beta_(beta),
+      patterns_(patterns, patterns + n * dim),
+      radius_(std::make_shared<std::pair<std::once_flag, double>>()) {
   if (log_weights != nullptr) log_weights_.assign(log_weights, log_weights + n);
+}
+
+template <class T>
+double Network<T>::radius() const {
+  std::call_once(radius_->first, [this] {
+    std::vector<double> mean(static_cast<std::size_t>(dim_));
+    for (std::ptrdiff_t i = 0; i < n_; ++i)
+      for (std::ptrdiff_t k = 0; k < dim_; ++k)
+        mean[static_cast<std::size_t>(k)] +=
+            static_cast<double>(patterns_[static_cast<std::size_t>(i * dim_ + k)]);
+    for (double& value : mean) value /= static_cast<double>(n_);
+    double largest = 0;
+    for (std::ptrdiff_t i = 0; i < n_; ++i) {
+      double square = 0;
+      for (std::ptrdiff_t k = 0; k < dim_; ++k) {
+        const double off = static_cast<double>(patterns_[static_cast<std::size_t>(i * dim_ + k)]) -
+                           mean[static_cast<std::size_t>(k)];
+        square += off * off;
+      }
+      largest = std::max(largest, square);
+    }
+    constexpr double kRounding = 1 + 1e-10;  // exceeds gamma(dim + 3) for dim < 4e5
+    radius_->second = std::sqrt(largest) * (kRounding + static_cast<double>(dim_) * 1e-15);
+  });
+  return radius_->second;
 }
 
 template <class T>
@@ -34,6 +72,16 @@ void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
   TilePass<T> pass(*this, states, count, true, execution);
   pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
     tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
+  });
+}
+
+template <class T>
+void Network<T>::update_with_log_sums(const T* states, std::ptrdiff_t count, T* out,
+                                      double* log_sums, const Execution& execution) const {
+  TilePass<T> pass(*this, states, count, true, execution);
+  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+    tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
+    for (std::ptrdiff_t b = 0; b < tile.count; ++b) log_sums[tile.first + b] = log_sum(sums, b);
   });
 }
 
@@ -65,15 +113,16 @@ void Network<T>::energy(const T* states, std::ptrdiff_t count, T* out,
       double square = 0;
       for (std::ptrdiff_t k = 0; k < dim_; ++k)
         square += static_cast<double>(state[k]) * static_cast<double>(state[k]);
-      const double log_sum =
-          static_cast<double>(sums.max[b]) + std::log(static_cast<double>(sums.sum[b]));
-      out[tile.first + b] = static_cast<T>(square / 2 - log_sum / beta_);
+      out[tile.first + b] = static_cast<T>(square / 2 - log_sum(sums, b) / beta_);
     }
   });
 }
 
 template class AlignedArray<float>;
 template class AlignedArray<double>;
+template class AlignedArray<std::int32_t>;
+template class AlignedArray<kernels::Candidate<float>>;
+template class AlignedArray<kernels::Candidate<double>>;
 template class Network<float>;
 template class Network<double>;
 

@@ -62,9 +62,31 @@ Execution within_reason(const Network<T>& network, std::ptrdiff_t count,
   return reasonable;
 }
 
-// Softmax sums of every tile of a batch, handed to a function tile by tile. The patterns are cut
-// into chunks that depend on their number only; each is summed by itself and the sums are merged
-// in order, so that it does not matter which thread sums which.
+// The patterns are cut into chunks that depend on their number only; each is summed by itself and
+// the sums are merged in order, so that it does not matter which thread sums which.
+struct Chunks {
+  explicit Chunks(std::ptrdiff_t patterns) {
+    constexpr std::ptrdiff_t kMost = 64, kFewestGroups = 4;
+    rows = kernels::kGroupRows *
+           std::max(kFewestGroups, divide_up(patterns, kMost * kernels::kGroupRows));
+    count = divide_up(patterns, rows);
+  }
+  std::ptrdiff_t first(std::ptrdiff_t chunk) const { return chunk * rows; }
+
+  std::ptrdiff_t rows, count;
+};
+
+template <class T>
+PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks,
+                              std::ptrdiff_t chunk) {
+  const std::ptrdiff_t first = chunks.first(chunk);
+  const T* log_weights = network.log_weights().empty() ? nullptr : network.log_weights().data();
+  return {network.patterns().data() + first * network.dim(), network.dim(),
+          std::min(chunks.rows, network.size() - first), network.dim(),
+          log_weights == nullptr ? nullptr : log_weights + first};
+}
+
+// Softmax sums of every tile of a batch, handed to a function tile by tile.
 template <class T>
 class TilePass {
  public:
@@ -80,30 +102,20 @@ class TilePass {
         with_mean_(with_mean),
         tiles_(cut_into_tiles<T>(count)),
         execution_(within_reason(network, count, execution)),
-        workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))) {
-    constexpr std::ptrdiff_t kMostChunks = 64, kFewestGroups = 4;
-    chunk_rows_ =
-        kernels::kGroupRows *
-        std::max(kFewestGroups, divide_up(network.size(), kMostChunks * kernels::kGroupRows));
-    chunks_ = divide_up(network.size(), chunk_rows_);
-  }
+        workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))),
+        chunks_(network.size()) {}
 
-  std::ptrdiff_t chunks() const { return chunks_; }
-  std::ptrdiff_t chunk_rows() const { return chunk_rows_; }
-
+  std::ptrdiff_t chunks() const { return chunks_.count; }
+  std::ptrdiff_t chunk_rows() const { return chunks_.rows; }
   PatternBlock<T> chunk(std::ptrdiff_t index) const {
-    const std::ptrdiff_t first = index * chunk_rows_;
-    const T* log_weights = network_.log_weights().empty() ? nullptr : network_.log_weights().data();
-    return {network_.patterns().data() + first * network_.dim(), network_.dim(),
-            std::min(chunk_rows_, network_.size() - first), network_.dim(),
-            log_weights == nullptr ? nullptr : log_weights + first};
+    return pattern_block(network_, chunks_, index);
   }
 
   // finish(tile, queries, sums, workspace) for every tile, in parallel.
   template <class Finish>
   void run(const Finish& finish) {
     const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
-    if (execution_.threads > 1 && tiles < 2 * execution_.threads && chunks_ > 1)
+    if (execution_.threads > 1 && tiles < 2 * execution_.threads && chunks_.count > 1)
       return run_by_chunks(finish);
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
@@ -113,7 +125,7 @@ class TilePass {
       w.partial.reserve(sums_size(tile));
       const SoftmaxSums<T> totals = sums_at(tile, w.totals.data());
       sum_chunk(tile, 0, queries, totals, w);
-      for (std::ptrdiff_t c = 1; c < chunks_; ++c) {
+      for (std::ptrdiff_t c = 1; c < chunks_.count; ++c) {
         const SoftmaxSums<T> partial = sums_at(tile, w.partial.data());
         sum_chunk(tile, c, queries, partial, w);
         tile.kernels->merge(totals, partial, network_.dim());
@@ -128,11 +140,12 @@ class TilePass {
   void run_by_chunks(const Finish& finish) {
     const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
     const std::ptrdiff_t size = sums_size(tiles_.front());
-    AlignedArray<T> all(tiles * chunks_ * size);
+    AlignedArray<T> all(tiles * chunks_.count * size);
     const auto sums_of = [&](std::ptrdiff_t t, std::ptrdiff_t c) {
-      return sums_at(tiles_[static_cast<std::size_t>(t)], all.data() + (t * chunks_ + c) * size);
+      return sums_at(tiles_[static_cast<std::size_t>(t)],
+                     all.data() + (t * chunks_.count + c) * size);
     };
-    parallel_for(tiles * chunks_, execution_, [&](std::ptrdiff_t i, int worker) {
+    parallel_for(tiles * chunks_.count, execution_, [&](std::ptrdiff_t i, int worker) {
       // Neighbouring tasks take the same patterns, while they are in the cache.
       const std::ptrdiff_t t = i % tiles, c = i / tiles;
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
@@ -142,7 +155,7 @@ class TilePass {
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       const SoftmaxSums<T> totals = sums_of(t, 0);
-      for (std::ptrdiff_t c = 1; c < chunks_; ++c)
+      for (std::ptrdiff_t c = 1; c < chunks_.count; ++c)
         tile.kernels->merge(totals, sums_of(t, c), network_.dim());
       finish(tile, pack_tile(tile, workspace(worker)), totals, workspace(worker));
     });
@@ -185,7 +198,7 @@ class TilePass {
   std::vector<Tile<T>> tiles_;
   Execution execution_;
   std::vector<Workspace> workspaces_;
-  std::ptrdiff_t chunk_rows_ = 0, chunks_ = 0;
+  Chunks chunks_;
 };
 
 }  // namespace hopfix

@@ -12,6 +12,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "hopfix/parallel.hpp"
@@ -28,6 +30,7 @@ class AlignedArray {
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   T& operator[](std::ptrdiff_t i) { return data_.get()[i]; }
+  const T& operator[](std::ptrdiff_t i) const { return data_.get()[i]; }
 
  private:
   struct Free {
@@ -60,8 +63,13 @@ class Network {
   const std::vector<T>& patterns() const { return patterns_; }
   const std::vector<T>& log_weights() const { return log_weights_; }  // empty: all zero
 
-  // out (count x dim) = f(states). O(n dim) a state.
+  // All patterns lie within this distance of their mean (rounded up). O(n dim), once.
+  double radius() const;
+
+  // out (count x dim) = f(states), and log_sums (count) = log sum exp(z). O(n dim) a state.
   void update(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
+  void update_with_log_sums(const T* states, std::ptrdiff_t count, T* out, double* log_sums,
+                            const Execution& execution) const;
 
   // out (count x n) = softmax weights.
   void weights(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
@@ -85,8 +93,8 @@ class Network {
   // beta u^2 q max|x_i - f|^2 in norm. O(n dim^2 / 2) a state.
   void jacobian(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
 
-  // out (count) = the largest eigenvalue of J(states), in double precision: for min(n, dim) <= 96
-  // by a dense solver, else by Lanczos, O(steps n dim), with an estimated relative error of 1e-12
+  // out (count) = the largest eigenvalue of J(states), in double precision: for min(n, dim) <= 64
+  // by a dense solver, else by Lanczos, O(steps n dim), with an estimated relative error of 1e-10
   // (1e-8 for float), from below. Holds the weighted, centred patterns (n x dim) per thread.
   void spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                        const Execution& execution) const;
@@ -96,6 +104,8 @@ class Network {
   double beta_;
   std::vector<T> patterns_;
   std::vector<T> log_weights_;
+  // Shared by copies, which have the same patterns.
+  std::shared_ptr<std::pair<std::once_flag, double>> radius_;
 };
 
 extern template class Network<float>;
