@@ -84,9 +84,9 @@ RowFault entmax(const T* z, std::ptrdiff_t n, double alpha, const RowResult<T>& 
   T top;
   const RowFault fault = find_max(z, n, &top);
   if (fault != RowFault::none) return fault;
-  constexpr double huge = std::numeric_limits<double>::max();
   const double maximum = static_cast<double>(top), width = 1 / (alpha - 1);
-  const double a = alpha - 1 < huge ? alpha - 1 : huge;
+  // Beyond 2^900 only the width matters: y^(1/a) is 1 for every positive y.
+  const double a = alpha - 1 < 0x1p900 ? alpha - 1 : 0x1p900;
   // Rounded down, so that nothing that counts is lost; in the limit only the maximum counts.
   const double guard = 4.0 * static_cast<double>(std::numeric_limits<T>::epsilon());
   const T cut =
