@@ -279,8 +279,8 @@ class Proof {
     order_ = by_rows ? live_ : dim_;
     const ptrdiff_t depth = by_rows ? dim_ : live_;
     w_.matrix.resize(static_cast<size_t>(order_ * order_));
-    const auto& gram = *isa::table().gram64;
-    (by_rows ? gram.rows : gram.columns)(w_.rows.data(), live_, dim_, w_.matrix.data());
+    const auto& dense = *isa::table().dense;
+    (by_rows ? dense.gram_rows : dense.gram_columns)(w_.rows.data(), live_, dim_, w_.matrix.data());
 
     const UpperBound norm = norm_bound(w_.rows.data(), live_ * dim_);
     const UpperBound eta = 1.2 * weight_error_ + gamma_bound(live_ + 16);
@@ -314,7 +314,7 @@ class Proof {
     const UpperBound residual = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
                                 rounding * v_norm * norms;
 
-    isa::table().gram64->columns(w_.vectors.data(), order_, order_, w_.product.data());
+    isa::table().dense->gram_columns(w_.vectors.data(), order_, order_, w_.product.data());
     for (ptrdiff_t i = 0; i < order_; ++i) w_.product[static_cast<size_t>(i * (order_ + 1))] -= 1;
     const UpperBound epsilon = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
                                rounding * v_norm * v_norm;

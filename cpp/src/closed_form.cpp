@@ -11,7 +11,7 @@ bool is_equinorm_orthogonal(const Network<double>& network, double tolerance) {
   const std::ptrdiff_t n = network.size();
   if (n > network.dim()) return false;
   std::vector<double> gram(static_cast<std::size_t>(n * n));
-  isa::table().gram64->rows(network.patterns().data(), n, network.dim(), gram.data());
+  isa::table().dense->gram_rows(network.patterns().data(), n, network.dim(), gram.data());
   const double square = gram[0];
   for (std::ptrdiff_t i = 0; i < n; ++i)
     for (std::ptrdiff_t j = 0; j < n; ++j) {

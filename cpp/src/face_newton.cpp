@@ -17,7 +17,7 @@ bool FaceNewton::solve(const std::vector<std::ptrdiff_t>& face, std::vector<doub
     rows_.insert(rows_.end(), network_.patterns().begin() + i * dim,
                  network_.patterns().begin() + (i + 1) * dim);
   gram_.resize(m * m);
-  isa::table().gram64->rows(rows_.data(), static_cast<std::ptrdiff_t>(m), dim, gram_.data());
+  isa::table().dense->gram_rows(rows_.data(), static_cast<std::ptrdiff_t>(m), dim, gram_.data());
   matrix_.resize(order * order);
   step_.resize(order);
 

@@ -116,9 +116,9 @@ void NormalMatrix::apply(const double* x, double* y, const Execution& execution)
 
 std::vector<double> NormalMatrix::gram() const {
   std::vector<double> result(static_cast<std::size_t>(order() * order()));
-  const auto& product = *isa::table().gram64;
+  const auto& dense = *isa::table().dense;
   if (order() > 0)
-    (count_ < dim_ ? product.rows : product.columns)(rows_, count_, dim_, result.data());
+    (count_ < dim_ ? dense.gram_rows : dense.gram_columns)(rows_, count_, dim_, result.data());
   return result;
 }
 

@@ -7,8 +7,6 @@ namespace hopfix::kernels::HOPFIX_LEVEL {
 
 extern const TileKernels<float> tile32[kTileShapes];
 extern const TileKernels<double> tile64[kTileShapes];
-extern const GramKernels<float> gram32;
-extern const GramKernels<double> gram64;
 extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;

@@ -88,13 +88,6 @@ struct TileKernels {
                  const Candidates<T>& found, T* scratch);
 };
 
-// c = a^T a (k x k) for a of n x k, or a a^T (n x n): row-major, both triangles written.
-template <class T>
-struct GramKernels {
-  void (*columns)(const T* a, std::ptrdiff_t n, std::ptrdiff_t k, T* c);
-  void (*rows)(const T* a, std::ptrdiff_t n, std::ptrdiff_t k, T* c);
-};
-
 // Dense linear algebra in double precision, row-major. The order of every sum depends on shapes
 // only, not on where the arrays lie in memory.
 struct DenseKernels {
@@ -107,6 +100,9 @@ struct DenseKernels {
   // c (m x n) = a b for a of m x k and b of k x n.
   void (*product)(const double* a, const double* b, std::ptrdiff_t m, std::ptrdiff_t k,
                   std::ptrdiff_t n, double* c);
+  // c = a^T a (k x k), and c = a a^T (n x n), for a of n x k; both triangles written.
+  void (*gram_columns)(const double* a, std::ptrdiff_t n, std::ptrdiff_t k, double* c);
+  void (*gram_rows)(const double* a, std::ptrdiff_t n, std::ptrdiff_t k, double* c);
   // Eigenvalues of the symmetric a (n x n), ascending; eigenvectors as the columns of `vectors`
   // unless that is nullptr. Returns false when the iteration did not converge.
   bool (*symmetric_eigen)(const double* a, std::ptrdiff_t n, double* values, double* vectors);
@@ -123,8 +119,6 @@ struct Table {
   // kTileShapes of each.
   const TileKernels<float>* tile32;
   const TileKernels<double>* tile64;
-  const GramKernels<float>* gram32;
-  const GramKernels<double>* gram64;
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;

@@ -38,8 +38,6 @@ const TileKernels<double> tile64[kTileShapes] = {tile<Few<double, 1>>(), tile<Fe
 const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      tile32,
                      tile64,
-                     &gram32,
-                     &gram64,
                      &dense,
                      &derivatives,
                      &separation,
