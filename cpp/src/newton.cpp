@@ -63,8 +63,8 @@ void NewtonSolver::newton_step() {
     for (std::size_t k = 0; k < difference_.size(); ++k)
       rows_.push_back(root * (x[k] - (step_[k] + difference_[k])));
   }
-  isa::table().dense->gram_columns(rows_.data(), static_cast<std::ptrdiff_t>(rows_.size()) / dim, dim,
-                               jacobian_.data());
+  isa::table().dense->gram_columns(rows_.data(), static_cast<std::ptrdiff_t>(rows_.size()) / dim,
+                                   dim, jacobian_.data());
   for (double& entry : jacobian_) entry = -entry;
   for (std::ptrdiff_t k = 0; k < dim; ++k) jacobian_[static_cast<std::size_t>(k * (dim + 1))] += 1;
   step_ = difference_;

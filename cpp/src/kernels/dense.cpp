@@ -44,8 +44,7 @@ void product(const double* a, const double* b, std::ptrdiff_t m, std::ptrdiff_t 
 
 bool symmetric_eigen(const double* a, std::ptrdiff_t n, double* values, double* vectors) {
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(
-      In(a, n, n),
-      vectors == nullptr ? Eigen::EigenvaluesOnly : Eigen::ComputeEigenvectors);
+      In(a, n, n), vectors == nullptr ? Eigen::EigenvaluesOnly : Eigen::ComputeEigenvectors);
   if (solver.info() != Eigen::Success) return false;
   Vector(values, n) = solver.eigenvalues();
   if (vectors != nullptr) Out(vectors, n, n) = solver.eigenvectors();
@@ -59,6 +58,7 @@ void solve(const double* a, std::ptrdiff_t n, double* b) {
 
 }  // namespace
 
-const DenseKernels dense = {matrix_vector, vector_matrix, product, gram_columns, gram_rows, symmetric_eigen, solve};
+const DenseKernels dense = {matrix_vector, vector_matrix,   product, gram_columns,
+                            gram_rows,     symmetric_eigen, solve};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -109,7 +109,7 @@ class Steep {
     const Pair product = two_product(safe * power_of_two_ * 0x1p600, broadcast(mantissa_));
     Vec<double> y, low;
     two_sum(product.hi, broadcast(q_power_), y, low);
-    const Vec<double> p = power(y, (low + (product.lo + q_power_low_)) / y, inverse_, kScale);
+    const Vec<double> p = power(y, (low + product.lo) / y, inverse_, kScale);
     return {above ? p : (same ? broadcast(q_) : zero),
             above ? p / y : (same ? broadcast(q_slope_) : zero)};
   }
@@ -125,10 +125,10 @@ class Steep {
     for (int pass = 0; pass < kMostPasses && q_ > 0; ++pass) {
       const Sums now = sums(z, count);
       const double step = now.excess / (now.equal + now.slopes * q_power_ / q_);
-      // What a step leaves behind is about a step^2 / q.
-      if (a_ * step * step <= 0x1p-56 * q_ * q_) return nudge(step);
-      place(v_, step < q_ ? q_ - step : 0);
-      if (!(step > 0x1p-54 / now.support)) return;
+      const double next = q_ - step;
+      place(v_, next > 0 ? next : 0);
+      // What the last step leaves behind is about a step^2 / q.
+      if (!(a_ * step * step > 0x1p-56 * q_ * q_ && step > 0x1p-54 / now.support)) return;
     }
   }
 
@@ -168,26 +168,17 @@ class Steep {
   void place(double v, double q) {
     v_ = v;
     q_ = q;
-    // Squared, since q^a alone may underflow; the accuracy of power() is needed: with N equal
-    // entries the relative error of q^a is that of every p, times 1/a.
-    const double root =
-        q > 0x1p-1000 ? power(broadcast(q), broadcast(0.0), {0.5 * a_, 0})[0] * 0x1p300 : 0;
+    // Its square, since q^a alone may underflow. Wrong by a |log q| ulp, hence each p > q by
+    // q |log q| < 0.4.
+    const double root = q > 0 ? __builtin_exp(0.5 * a_ * __builtin_log(q)) * 0x1p300 : 0;
     q_power_ = root * root;
-    q_power_low_ = 0;
     q_slope_ = q > 0 ? q / q_power_ : 0;  // may well be infinite
-  }
-
-  // q -= step for a tiny step, after which q^a is not rounded anew: many equal p would all show it.
-  void nudge(double step) {
-    q_power_low_ = -a_ * (q_power_ / q_) * step;
-    q_ -= step;
   }
 
   double a_, maximum_;
   double mantissa_, power_of_two_;  // a = mantissa power_of_two
   Exponent inverse_;
-  double v_, q_, q_slope_;        // q_slope = q / (q^a 2^kScale)
-  double q_power_, q_power_low_;  // q^a 2^kScale
+  double v_, q_, q_power_, q_slope_;  // q_power = q^a 2^kScale, q_slope = q / q_power
 };
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL
