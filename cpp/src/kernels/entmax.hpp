@@ -109,9 +109,10 @@ class Steep {
     const Pair product = two_product(safe * power_of_two_ * 0x1p600, broadcast(mantissa_));
     Vec<double> y, low;
     two_sum(product.hi, broadcast(q_power_), y, low);
-    const Vec<double> p = power(y, (low + product.lo) / y, inverse_, kScale);
+    low += product.lo + q_power_low_;
+    const Vec<double> p = power(y, low / y, inverse_, kScale);
     return {above ? p : (same ? broadcast(q_) : zero),
-            above ? p / y : (same ? broadcast(q_slope_) : zero)};
+            above ? p / (y + low) : (same ? broadcast(q_slope_) : zero)};
   }
 
   void solve(const double* z, std::ptrdiff_t count, double* undecided) {
@@ -125,16 +126,18 @@ class Steep {
     for (int pass = 0; pass < kMostPasses && q_ > 0; ++pass) {
       const Sums now = sums(z, count);
       const double step = now.excess / (now.equal + now.slopes * q_power_ / q_);
-      const double next = q_ - step;
-      place(v_, next > 0 ? next : 0);
-      // What the last step leaves behind is about a step^2 / q.
-      if (!(a_ * step * step > 0x1p-56 * q_ * q_ && step > 0x1p-54 / now.support)) return;
+      // What a step leaves behind is about a step^2 / q.
+      const bool settled = a_ * step * step <= 0x1p-56 * q_ * q_;
+      if (settled && a_ * __builtin_fabs(step) <= 0x1p-20 * q_) return nudge(step);
+      place(v_, step < q_ ? q_ - step : 0);
+      if (settled || !(step > 0x1p-54 / now.support)) return;
     }
   }
 
   double lowest() const { return v_; }
   double log_gain() const {
-    const double t = (maximum_ - v_) * power_of_two_ * mantissa_ + q_power_ * 0x1p-600;
+    const double t =
+        (maximum_ - v_) * power_of_two_ * mantissa_ + (q_power_ + q_power_low_) * 0x1p-600;
     return (1 - t) / a_;
   }
   // The slopes of operator() times this are those of p.
@@ -168,17 +171,27 @@ class Steep {
   void place(double v, double q) {
     v_ = v;
     q_ = q;
-    // Its square, since q^a alone may underflow. Wrong by a |log q| ulp, hence each p > q by
-    // q |log q| < 0.4.
-    const double root = q > 0 ? __builtin_exp(0.5 * a_ * __builtin_log(q)) * 0x1p300 : 0;
+    // Squared, since q^a alone may underflow; the accuracy of power() is needed: with N equal
+    // entries the relative error of q^a is that of every p, times 1/a.
+    const double root =
+        q > 0x1p-1000 ? power(broadcast(q), broadcast(0.0), {0.5 * a_, 0})[0] * 0x1p300 : 0;
     q_power_ = root * root;
+    q_power_low_ = 0;
     q_slope_ = q > 0 ? q / q_power_ : 0;  // may well be infinite
+  }
+
+  // q -= step for a tiny step, after which q^a is not rounded anew: many equal p would all show it.
+  void nudge(double step) {
+    q_power_low_ = -(a_ * step / q_) * q_power_;
+    q_ -= step;
+    q_slope_ = q_ / (q_power_ + q_power_low_);
   }
 
   double a_, maximum_;
   double mantissa_, power_of_two_;  // a = mantissa power_of_two
   Exponent inverse_;
-  double v_, q_, q_power_, q_slope_;  // q_power = q^a 2^kScale, q_slope = q / q_power
+  double v_, q_, q_slope_;        // q_slope = q / (q^a 2^kScale)
+  double q_power_, q_power_low_;  // q^a 2^kScale
 };
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL
