@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <mutex>
 #include <new>
 
+#include "quantized.hpp"
+#include "sums.hpp"
 #include "tile_pass.hpp"
 
 namespace hopfix {
@@ -21,14 +25,12 @@ void AlignedArray<T>::Free::operator()(T* p) const {
   ::operator delete(p, std::align_val_t(64));
 }
 
-namespace {
-
 template <class T>
-double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
-  return static_cast<double>(sums.max[lane]) + std::log(static_cast<double>(sums.sum[lane]));
-}
-
-}  // namespace
+struct Network<T>::Derived {
+  std::once_flag extent_once, quantized_once;
+  Extent extent;
+  std::unique_ptr<QuantizedPatterns> quantized;
+};
 
 template <class T>
 Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, double beta,
@@ -37,33 +39,44 @@ Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, dou
       dim_(dim),
       beta_(beta),
       patterns_(patterns, patterns + n * dim),
-      radius_(std::make_shared<std::pair<std::once_flag, double>>()) {
+      derived_(std::make_shared<Derived>()) {
   if (log_weights != nullptr) log_weights_.assign(log_weights, log_weights + n);
 }
 
 template <class T>
-double Network<T>::radius() const {
-  std::call_once(radius_->first, [this] {
+const typename Network<T>::Extent& Network<T>::extent() const {
+  std::call_once(derived_->extent_once, [this] {
     std::vector<double> mean(static_cast<std::size_t>(dim_));
     for (std::ptrdiff_t i = 0; i < n_; ++i)
       for (std::ptrdiff_t k = 0; k < dim_; ++k)
         mean[static_cast<std::size_t>(k)] +=
             static_cast<double>(patterns_[static_cast<std::size_t>(i * dim_ + k)]);
     for (double& value : mean) value /= static_cast<double>(n_);
+    // Covers the rounding of sums of dim squares, and of the result to T.
+    const double rounding = 1 + 1e-10 + static_cast<double>(dim_) * 1e-15 +
+                            static_cast<double>(std::numeric_limits<T>::epsilon());
     double largest = 0;
+    std::vector<T> squares;
     for (std::ptrdiff_t i = 0; i < n_; ++i) {
-      double square = 0;
-      for (std::ptrdiff_t k = 0; k < dim_; ++k) {
-        const double off = static_cast<double>(patterns_[static_cast<std::size_t>(i * dim_ + k)]) -
-                           mean[static_cast<std::size_t>(k)];
-        square += off * off;
-      }
+      const T* pattern = patterns_.data() + i * dim_;
+      const double square =
+          rounding * sum_of(dim_, [&](std::ptrdiff_t k) {
+            const double off = static_cast<double>(pattern[k]) - mean[static_cast<std::size_t>(k)];
+            return off * off;
+          });
+      squares.push_back(static_cast<T>(square));
       largest = std::max(largest, square);
     }
-    constexpr double kRounding = 1 + 1e-10;  // exceeds gamma(dim + 3) for dim < 4e5
-    radius_->second = std::sqrt(largest) * (kRounding + static_cast<double>(dim_) * 1e-15);
+    derived_->extent = {std::move(mean), std::sqrt(largest) * rounding, std::move(squares)};
   });
-  return radius_->second;
+  return derived_->extent;
+}
+
+template <class T>
+const QuantizedPatterns& Network<T>::quantized() const {
+  std::call_once(derived_->quantized_once,
+                 [this] { derived_->quantized = std::make_unique<QuantizedPatterns>(*this); });
+  return *derived_->quantized;
 }
 
 template <class T>
@@ -72,16 +85,6 @@ void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
   TilePass<T> pass(*this, states, count, true, execution);
   pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
     tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
-  });
-}
-
-template <class T>
-void Network<T>::update_with_log_sums(const T* states, std::ptrdiff_t count, T* out,
-                                      double* log_sums, const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, true, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
-    tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
-    for (std::ptrdiff_t b = 0; b < tile.count; ++b) log_sums[tile.first + b] = log_sum(sums, b);
   });
 }
 
@@ -120,9 +123,7 @@ void Network<T>::energy(const T* states, std::ptrdiff_t count, T* out,
 
 template class AlignedArray<float>;
 template class AlignedArray<double>;
-template class AlignedArray<std::int32_t>;
-template class AlignedArray<kernels::Candidate<float>>;
-template class AlignedArray<kernels::Candidate<double>>;
+template class AlignedArray<std::int16_t>;
 template class Network<float>;
 template class Network<double>;
 

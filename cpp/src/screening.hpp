@@ -6,172 +6,144 @@
 // beta |x_i - x_j| times the distance moved. With margin = tolerance + 2 beta radius reach and
 // n exp(-tolerance) below rounding, what the list leaves out cannot be seen in that ball
 // (the idea of Elkan's and Hamerly's bounds for k-means).
+//
+// Lists consist of whole groups of neighbouring patterns, those whose largest logit in 16-bit
+// fixed point is within the margin and twice its error bound of the largest of all.
 #pragma once
 
-#include <utility>
 #include <vector>
 
+#include "quantized.hpp"
 #include "tile_pass.hpp"
 
 namespace hopfix {
 
-template <class T>
-using CandidateList = std::vector<kernels::Candidate<T>>;
+// Groups of kernels::kScreenRows neighbouring patterns, ascending.
+using GroupList = std::vector<std::int32_t>;
 
-// Grows chunk by chunk, keeping what is within the margin of the largest logit so far, which
-// starts from a lower bound of the largest of all. When more than about an eighth of the patterns
-// stay, the list is given up: gathering and iterating it would not pay.
-template <class T>
-class ShortList {
- public:
-  ShortList(T margin, T least_max) : margin_(margin), max_(least_max) {}
-
-  // The chunk holds the patterns from `first` to `last`.
-  void append(const kernels::Candidate<T>* entries, std::ptrdiff_t count, T chunk_max,
-              std::ptrdiff_t first, std::ptrdiff_t last) {
-    if (given_up_) return;
-    if (chunk_max > max_) {
-      max_ = chunk_max;
-      const T bound = max_ - margin_;
-      list_.erase(std::remove_if(list_.begin(), list_.end(),
-                                 [&](const auto& entry) { return entry.logit < bound; }),
-                  list_.end());
-    }
-    for (std::ptrdiff_t e = 0; e < count; ++e)
-      if (entries[e].logit >= max_ - margin_)
-        list_.push_back({entries[e].index + static_cast<std::int32_t>(first), entries[e].logit});
-    if (static_cast<std::ptrdiff_t>(list_.size()) > 64 + last / 8) {
-      given_up_ = true;
-      list_.clear();
-    }
-  }
-
-  bool given_up() const { return given_up_; }
-  const CandidateList<T>& entries() const { return list_; }
-
- private:
-  T margin_, max_;
-  CandidateList<T> list_;
-  bool given_up_ = false;
-};
-
-// The lists of a batch; visit(query, list, worker) for every query, in parallel. A list depends on
-// its query alone: chunks are screened by themselves and appended in order.
-template <class T>
 class Screening {
  public:
-  Screening(const Network<T>& network, T margin, const Execution& execution)
-      : network_(network),
-        margin_(margin),
-        execution_(execution),
-        chunks_(network.size()),
-        workspaces_(static_cast<std::size_t>(std::max(1, execution.threads))) {}
+  Screening(const QuantizedPatterns& patterns, double margin, const Execution& execution)
+      : patterns_(patterns), chunks_(patterns.size()), margin_(margin), execution_(execution) {}
 
-  // least_max (count): a lower bound of the largest logit of each state.
-  template <class Visit>
-  void run(const T* states, const T* least_max, std::ptrdiff_t count, const Visit& visit) {
-    states_ = states;
-    least_max_ = least_max;
-    tiles_ = cut_into_tiles<T>(count);
-    const Execution execution = within_reason(network_, count, execution_);
-    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
-    if (execution.threads > 1 && tiles < 2 * execution.threads && chunks_.count > 1)
-      return run_by_chunks(execution, visit);
-    parallel_for(tiles, execution, [&](std::ptrdiff_t t, int worker) {
-      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
-      std::vector<ShortList<T>> lists;
+  std::ptrdiff_t groups() const { return groups_before(patterns_.size()); }
+
+  // visit(query, list, worker) for each of `queries` states, in parallel. A list depends on its
+  // query alone.
+  template <class T, class Visit>
+  void run(const T* states, std::ptrdiff_t queries, const Visit& visit) {
+    const std::vector<Tile> tiles = cut(queries);
+    const auto tile_count = static_cast<std::ptrdiff_t>(tiles.size());
+    const auto visit_lists = [&](const Tile& tile, Work& work, int worker) {
+      select(tile, work);
       for (std::ptrdiff_t b = 0; b < tile.count; ++b)
-        lists.emplace_back(margin_, least_max_[tile.first + b]);
-      bool worthwhile = true;
-      for (std::ptrdiff_t c = 0; c < chunks_.count && worthwhile; ++c) {
-        const Workspace& w = screen(tile, c, worker);
-        worthwhile = false;
-        for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
-          ShortList<T>& list = lists[static_cast<std::size_t>(b)];
-          list.append(w.entries_of(b, chunks_.rows), w.counts[b], w.max[b], chunks_.first(c),
-                      chunks_.first(c + 1));
-          worthwhile = worthwhile || !list.given_up();
-        }
-      }
-      for (std::ptrdiff_t b = 0; b < tile.count; ++b)
-        visit(tile.first + b, lists[static_cast<std::size_t>(b)], worker);
+        visit(tile.first + b, work.lists[static_cast<std::size_t>(b)], worker);
+    };
+    if (execution_.threads > 1 && tile_count < 2 * execution_.threads && chunks_.count > 1) {
+      // Few tiles, many patterns: the chunks are shared out.
+      std::vector<Work> works(tiles.size());
+      for (std::size_t t = 0; t < tiles.size(); ++t) quantize(states, tiles[t], works[t]);
+      parallel_for(tile_count * chunks_.count, execution_, [&](std::ptrdiff_t i, int) {
+        const auto t = static_cast<std::size_t>(i % tile_count);
+        find_maxima(tiles[t], i / tile_count, works[t]);
+      });
+      parallel_for(tile_count, execution_, [&](std::ptrdiff_t t, int worker) {
+        visit_lists(tiles[static_cast<std::size_t>(t)], works[static_cast<std::size_t>(t)], worker);
+      });
+      return;
+    }
+    std::vector<Work> works(static_cast<std::size_t>(std::max(1, execution_.threads)));
+    parallel_for(tile_count, execution_, [&](std::ptrdiff_t t, int worker) {
+      const Tile& tile = tiles[static_cast<std::size_t>(t)];
+      Work& work = works[static_cast<std::size_t>(worker)];
+      quantize(states, tile, work);
+      for (std::ptrdiff_t c = 0; c < chunks_.count; ++c) find_maxima(tile, c, work);
+      visit_lists(tile, work, worker);
     });
   }
 
  private:
-  struct Workspace {
-    AlignedArray<T> queries, scratch, max;
-    AlignedArray<kernels::Candidate<T>> entries;
-    AlignedArray<std::int32_t> counts;
+  struct Tile {
+    std::ptrdiff_t first, count;
+    const kernels::ScreenKernels* kernels;
+  };
 
-    const kernels::Candidate<T>* entries_of(std::ptrdiff_t lane, std::ptrdiff_t capacity) const {
-      return entries.data() + lane * capacity;
+  struct Work {
+    AlignedArray<std::int16_t> rows, tile;
+    AlignedArray<float> scale, margin, maxima;
+    std::vector<GroupList> lists;
+  };
+
+  static std::ptrdiff_t groups_before(std::ptrdiff_t pattern) {
+    return divide_up(pattern, kernels::kScreenRows);
+  }
+
+  static std::vector<Tile> cut(std::ptrdiff_t queries) {
+    const kernels::ScreenKernels* shapes = isa::table().screen;
+    std::vector<Tile> tiles;
+    for (std::ptrdiff_t first = 0; first < queries;) {
+      const std::ptrdiff_t left = queries - first;
+      const auto* shape = &shapes[left == 1 ? 0 : left <= 4 ? 1 : left <= shapes[2].lanes ? 2 : 3];
+      tiles.push_back({first, std::min(shape->lanes, left), shape});
+      first += tiles.back().count;
     }
-  };
-
-  // What one chunk found for one query, kept until all chunks are done.
-  struct Found {
-    CandidateList<T> entries;
-    T max;
-  };
-
-  template <class Visit>
-  void run_by_chunks(const Execution& execution, const Visit& visit) {
-    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
-    std::vector<std::vector<Found>> found(static_cast<std::size_t>(tiles * chunks_.count));
-    parallel_for(tiles * chunks_.count, execution, [&](std::ptrdiff_t i, int worker) {
-      const std::ptrdiff_t t = i % tiles, c = i / tiles;
-      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
-      const Workspace& w = screen(tile, c, worker);
-      for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
-        const auto* entries = w.entries_of(b, chunks_.rows);
-        found[static_cast<std::size_t>(t * chunks_.count + c)].push_back(
-            {CandidateList<T>(entries, entries + w.counts[b]), w.max[b]});
-      }
-    });
-    parallel_for(tiles, execution, [&](std::ptrdiff_t t, int worker) {
-      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
-      for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
-        ShortList<T> list(margin_, least_max_[tile.first + b]);
-        for (std::ptrdiff_t c = 0; c < chunks_.count; ++c) {
-          const Found& part =
-              found[static_cast<std::size_t>(t * chunks_.count + c)][static_cast<std::size_t>(b)];
-          list.append(part.entries.data(), static_cast<std::ptrdiff_t>(part.entries.size()),
-                      part.max, chunks_.first(c), chunks_.first(c + 1));
-        }
-        visit(tile.first + b, list, worker);
-      }
-    });
+    return tiles;
   }
 
-  const Workspace& screen(const Tile<T>& tile, std::ptrdiff_t c, int worker) {
-    const TileKernels<T>& kernels = *tile.kernels;
-    Workspace& w = workspaces_[static_cast<std::size_t>(worker)];
-    w.queries.reserve(network_.dim() * kernels.lanes);
-    w.scratch.reserve(2 * kernels::kGroupRows * kernels.width);
-    w.max.reserve(kernels.width);
-    w.entries.reserve(kernels.lanes * chunks_.rows);
-    w.counts.reserve(kernels.lanes);
-    kernels.pack(states_ + tile.first * network_.dim(), tile.count, network_.dim(),
-                 static_cast<T>(network_.beta()), w.queries.data());
-    // Lanes without a query must find nothing.
-    for (std::ptrdiff_t l = 0; l < kernels.width; ++l)
-      w.max[l] = l % kernels.lanes < tile.count ? least_max_[tile.first + l % kernels.lanes]
-                                                : std::numeric_limits<T>::infinity();
-    std::fill_n(w.counts.data(), kernels.lanes, 0);
-    kernels.screen(pattern_block(network_, chunks_, c), w.queries.data(), margin_, w.max.data(),
-                   {w.entries.data(), w.counts.data(), chunks_.rows}, w.scratch.data());
-    return w;
+  template <class T>
+  void quantize(const T* states, const Tile& tile, Work& work) const {
+    const std::ptrdiff_t lanes = tile.kernels->lanes, stride = patterns_.stride();
+    work.rows.reserve(lanes * stride);
+    work.tile.reserve(lanes * stride);
+    work.scale.reserve(lanes);
+    work.margin.reserve(lanes);
+    work.maxima.reserve(groups() * lanes);
+    std::fill_n(work.scale.data(), lanes, 0.0f);
+    // Lanes without a query select nothing.
+    std::fill_n(work.margin.data(), lanes, -1.0f);
+    for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
+      const auto scaling = patterns_.quantize(states + (tile.first + b) * patterns_.dim(),
+                                              work.rows.data() + b * stride);
+      work.scale[b] = scaling.scale;
+      work.margin[b] = static_cast<float>((margin_ + 2 * scaling.error) * 1.000001);
+    }
+    tile.kernels->pack(work.rows.data(), tile.count, stride, work.tile.data());
   }
 
-  const Network<T>& network_;
-  T margin_;
-  Execution execution_;
+  void find_maxima(const Tile& tile, std::ptrdiff_t chunk, Work& work) const {
+    static_assert(kernels::kGroupRows % kernels::kScreenRows == 0);  // chunks are whole groups
+    const std::ptrdiff_t first = chunks_.first(chunk);
+    tile.kernels->group_maxima(
+        patterns_.block(first, std::min(chunks_.rows, patterns_.size() - first)), work.tile.data(),
+        work.scale.data(), work.maxima.data() + groups_before(first) * tile.kernels->lanes);
+  }
+
+  // Row by row of the maxima, as they lie in memory.
+  void select(const Tile& tile, Work& work) const {
+    const std::ptrdiff_t lanes = tile.kernels->lanes, count = groups();
+    std::vector<float> bound(work.maxima.data(), work.maxima.data() + lanes);
+    for (std::ptrdiff_t g = 1; g < count; ++g)
+      for (std::ptrdiff_t b = 0; b < lanes; ++b)
+        bound[static_cast<std::size_t>(b)] =
+            std::max(bound[static_cast<std::size_t>(b)], work.maxima[g * lanes + b]);
+    for (std::ptrdiff_t b = 0; b < lanes; ++b) bound[static_cast<std::size_t>(b)] -= work.margin[b];
+    work.lists.assign(static_cast<std::size_t>(tile.count), {});
+    for (std::ptrdiff_t g = 0; g < count; ++g) {
+      const float* maxima = work.maxima.data() + g * lanes;
+      bool any = false;
+      for (std::ptrdiff_t b = 0; b < lanes; ++b)
+        any |= maxima[b] >= bound[static_cast<std::size_t>(b)];
+      if (!any) continue;
+      for (std::ptrdiff_t b = 0; b < tile.count; ++b)
+        if (maxima[b] >= bound[static_cast<std::size_t>(b)])
+          work.lists[static_cast<std::size_t>(b)].push_back(static_cast<std::int32_t>(g));
+    }
+  }
+
+  const QuantizedPatterns& patterns_;
   Chunks chunks_;
-  std::vector<Workspace> workspaces_;
-  const T* states_ = nullptr;
-  const T* least_max_ = nullptr;
-  std::vector<Tile<T>> tiles_;
+  double margin_;
+  Execution execution_;
 };
 
 }  // namespace hopfix

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -19,6 +20,12 @@ inline const TileKernels<float>* tile_kernels(float) { return isa::table().tile3
 inline const TileKernels<double>* tile_kernels(double) { return isa::table().tile64; }
 
 inline std::ptrdiff_t divide_up(std::ptrdiff_t a, std::ptrdiff_t b) { return (a + b - 1) / b; }
+
+// log sum exp of one lane.
+template <class T>
+double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
+  return static_cast<double>(sums.max[lane]) + std::log(static_cast<double>(sums.sum[lane]));
+}
 
 // Neighbouring states that are computed together.
 template <class T>
@@ -77,16 +84,20 @@ struct Chunks {
 };
 
 template <class T>
-PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks,
-                              std::ptrdiff_t chunk) {
+PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks, std::ptrdiff_t chunk,
+                              const T* extra = nullptr) {
   const std::ptrdiff_t first = chunks.first(chunk);
   const T* log_weights = network.log_weights().empty() ? nullptr : network.log_weights().data();
-  return {network.patterns().data() + first * network.dim(), network.dim(),
-          std::min(chunks.rows, network.size() - first), network.dim(),
-          log_weights == nullptr ? nullptr : log_weights + first};
+  return {network.patterns().data() + first * network.dim(),
+          network.dim(),
+          std::min(chunks.rows, network.size() - first),
+          network.dim(),
+          log_weights == nullptr ? nullptr : log_weights + first,
+          extra == nullptr ? nullptr : extra + first};
 }
 
-// Softmax sums of every tile of a batch, handed to a function tile by tile.
+// Softmax sums of every tile of a batch, handed to a function tile by tile; with the average of
+// `extra`, one number for each pattern, unless that is nullptr.
 template <class T>
 class TilePass {
  public:
@@ -96,10 +107,11 @@ class TilePass {
   };
 
   TilePass(const Network<T>& network, const T* states, std::ptrdiff_t count, bool with_mean,
-           const Execution& execution)
+           const Execution& execution, const T* extra = nullptr)
       : network_(network),
         states_(states),
         with_mean_(with_mean),
+        extra_(extra),
         tiles_(cut_into_tiles<T>(count)),
         execution_(within_reason(network, count, execution)),
         workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))),
@@ -108,7 +120,7 @@ class TilePass {
   std::ptrdiff_t chunks() const { return chunks_.count; }
   std::ptrdiff_t chunk_rows() const { return chunks_.rows; }
   PatternBlock<T> chunk(std::ptrdiff_t index) const {
-    return pattern_block(network_, chunks_, index);
+    return pattern_block(network_, chunks_, index, extra_);
   }
 
   // finish(tile, queries, sums, workspace) for every tile, in parallel.
@@ -174,12 +186,13 @@ class TilePass {
   std::ptrdiff_t sums_size(const Tile<T>& tile) const {
     const std::ptrdiff_t mean = with_mean_ ? network_.dim() * tile.kernels->lanes : 0;
     // Whole cache lines, so that every part of a larger array stays aligned.
-    return divide_up(2 * tile.kernels->width + mean + kernels::kTileSlack, 16) * 16;
+    return divide_up(3 * tile.kernels->width + mean + kernels::kTileSlack, 16) * 16;
   }
 
   SoftmaxSums<T> sums_at(const Tile<T>& tile, T* data) const {
     const std::ptrdiff_t width = tile.kernels->width;
-    return {data, data + width, with_mean_ ? data + 2 * width : nullptr};
+    return {data, data + width, with_mean_ ? data + 3 * width : nullptr,
+            extra_ == nullptr ? nullptr : data + 2 * width};
   }
 
   void sum_chunk(const Tile<T>& tile, std::ptrdiff_t index, const T* queries,
@@ -188,6 +201,7 @@ class TilePass {
     w.scratch.reserve(2 * kernels::kGroupRows * kernels.width);
     std::fill_n(sums.max, kernels.width, -std::numeric_limits<T>::infinity());
     std::fill_n(sums.sum, kernels.width, T(0));
+    if (extra_ != nullptr) std::fill_n(sums.extra, kernels.width, T(0));
     if (with_mean_) std::fill_n(sums.mean, network_.dim() * kernels.lanes, T(0));
     kernels.accumulate(chunk(index), queries, sums, w.scratch.data());
   }
@@ -195,6 +209,7 @@ class TilePass {
   const Network<T>& network_;
   const T* states_;
   bool with_mean_;
+  const T* extra_;
   std::vector<Tile<T>> tiles_;
   Execution execution_;
   std::vector<Workspace> workspaces_;

@@ -317,8 +317,10 @@ class Hopfield:
 
         From 512 patterns on, a query iterates on a short list of patterns wherever a bound on how
         far logits can move proves that the others' weights are below rounding; it goes back to
-        all patterns when its state leaves that reach. Results agree with plain iteration to
-        rounding; those that `max_steps` cuts short are plain updates to the bit.
+        all patterns when its state leaves that reach. Inside a ball on which the update is proved
+        to be a contraction (from the trace of the Jacobian), the iteration is accelerated
+        (Anderson 1965). The fixed point is that of plain iteration; what `max_steps` cuts short
+        are plain updates to the bit. With a tolerance below the dtype's epsilon all updates are.
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)

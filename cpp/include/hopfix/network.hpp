@@ -12,8 +12,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 #include "hopfix/parallel.hpp"
@@ -50,6 +48,8 @@ struct Gradients {
   T* log_weights = nullptr;
 };
 
+class QuantizedPatterns;
+
 template <class T>
 class Network {
  public:
@@ -63,13 +63,20 @@ class Network {
   const std::vector<T>& patterns() const { return patterns_; }
   const std::vector<T>& log_weights() const { return log_weights_; }  // empty: all zero
 
-  // All patterns lie within this distance of their mean (rounded up). O(n dim), once.
-  double radius() const;
+  // The mean of the patterns, the largest distance from it and all squared distances, rounded up.
+  // O(n dim), once.
+  struct Extent {
+    std::vector<double> mean;
+    double radius = 0;
+    std::vector<T> squares;
+  };
+  const Extent& extent() const;
 
-  // out (count x dim) = f(states), and log_sums (count) = log sum exp(z). O(n dim) a state.
+  // The patterns in 16-bit fixed point, for screening (src/quantized.hpp). O(n dim), once.
+  const QuantizedPatterns& quantized() const;
+
+  // out (count x dim) = f(states). O(n dim) a state.
   void update(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
-  void update_with_log_sums(const T* states, std::ptrdiff_t count, T* out, double* log_sums,
-                            const Execution& execution) const;
 
   // out (count x n) = softmax weights.
   void weights(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
@@ -104,8 +111,9 @@ class Network {
   double beta_;
   std::vector<T> patterns_;
   std::vector<T> log_weights_;
-  // Shared by copies, which have the same patterns.
-  std::shared_ptr<std::pair<std::once_flag, double>> radius_;
+  // What is computed once, when first asked for; shared by copies, which have the same patterns.
+  struct Derived;
+  std::shared_ptr<Derived> derived_;
 };
 
 extern template class Network<float>;

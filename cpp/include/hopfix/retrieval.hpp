@@ -11,15 +11,17 @@ namespace hopfix {
 template <class T>
 struct Retrieval {
   std::vector<T> states;            // count x dim
-  std::vector<std::int64_t> steps;  // updates applied to each query
+  std::vector<std::int64_t> steps;  // updates of each query, accelerated or not
   std::vector<std::uint8_t> converged;
   std::vector<T> residual;  // |f(state) - state| of the returned state
 };
 
 // A query stops at the first state with |f(xi) - xi| <= tol max(1, |xi|), or after max_steps
-// updates. Cost: at most one update more than steps, which judges the returned state; from 512
-// patterns on usually far less, since queries iterate on proved short lists (src/screening.hpp).
-// What max_steps cuts short is the result of plain updates, to the bit.
+// updates. Cost: one update more than steps, which judges the returned state; from 512 patterns on
+// far less where queries iterate on proved short lists (src/screening.hpp). Inside a ball on which
+// the update is proved to be a contraction the iteration is accelerated (src/anderson.hpp): it
+// ends in the fixed point of the plain one. What max_steps cuts short is the result of plain
+// updates, to the bit.
 template <class T>
 Retrieval<T> retrieve(const Network<T>& network, const T* states, std::ptrdiff_t count,
                       std::int64_t max_steps, double tol, const Execution& execution);

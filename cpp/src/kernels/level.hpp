@@ -7,6 +7,7 @@ namespace hopfix::kernels::HOPFIX_LEVEL {
 
 extern const TileKernels<float> tile32[kTileShapes];
 extern const TileKernels<double> tile64[kTileShapes];
+extern const ScreenKernels screens[kTileShapes];
 extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;

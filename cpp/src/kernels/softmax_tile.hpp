@@ -75,9 +75,27 @@ struct SoftmaxTile {
       T scale[width];
       logits(block, first, rows, queries, scratch);
       exponentiate(scratch, rows, sums, scale);
+      if (sums.extra != nullptr) add_extra(block.extra + first, rows, scratch, scale, sums.extra);
       if (sums.mean != nullptr)
         Shape::mix(block.data + first * block.stride, block.stride, rows, block.dim, scratch, scale,
                    sums.mean);
+    }
+  }
+
+  // Row sums by four running sums, like sum_rows.
+  static void add_extra(const T* extra, std::ptrdiff_t rows, const T* p, const T* scale, T* sum) {
+    for (std::ptrdiff_t l = 0; l < width; l += W) {
+      Vec<T> part[4] = {};
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
+        Vec<T> pi;
+        if constexpr (lanes < W)
+          for (std::ptrdiff_t j = 0; j < W; ++j) pi[j] = p[i * lanes + j % lanes];
+        else
+          pi = load(p + i * lanes + l);
+        part[i & 3] = fma(pi, broadcast(extra[i]), part[i & 3]);
+      }
+      store(sum + l,
+            fma(load(sum + l), load(scale + l), (part[0] + part[1]) + (part[2] + part[3])));
     }
   }
 
@@ -92,6 +110,10 @@ struct SoftmaxTile {
       store(into.sum + l, fma(load(into.sum + l), load(scale_into + l),
                               load(other.sum + l) * load(scale_other + l)));
     }
+    if (into.extra != nullptr)
+      for (std::ptrdiff_t l = 0; l < width; l += W)
+        store(into.extra + l, fma(load(into.extra + l), load(scale_into + l),
+                                  load(other.extra + l) * load(scale_other + l)));
     if (into.mean == nullptr) return;
     for_flat(into.mean, dim * lanes, [&](Vec<T> mean, std::ptrdiff_t at, std::ptrdiff_t lane) {
       return fma(mean, load(scale_into + lane), load(other.mean + at) * load(scale_other + lane));

@@ -12,11 +12,13 @@
 #include <cstdint>
 
 #include "derivative_table.hpp"
+#include "screen_table.hpp"
 #include "separation_table.hpp"
 
 namespace hopfix::kernels {
 
-// Rows of patterns, row i at data + i * stride, with optional log-weights (nullptr: all zero).
+// Rows of patterns, row i at data + i * stride, with optional log-weights (nullptr: all zero) and
+// one more optional number for each, of which an average is wanted, too.
 template <class T>
 struct PatternBlock {
   const T* data;
@@ -24,31 +26,19 @@ struct PatternBlock {
   std::ptrdiff_t count;
   std::ptrdiff_t dim;
   const T* log_weights;
+  const T* extra = nullptr;
 };
 
 // A softmax average under way: per lane the running maximum of the logits, the sum of
 // exp(logit - max) (both of `width` numbers, see TileKernels), and (unless mean is nullptr) the
-// sums of exp(logit - max) x, dim * lanes.
+// sums of exp(logit - max) x, dim * lanes, and (unless extra is nullptr) those of exp(logit - max)
+// times the block's extra numbers, `width`.
 template <class T>
 struct SoftmaxSums {
   T* max;
   T* sum;
   T* mean;
-};
-
-// A pattern that may carry weight, and its logit.
-template <class T>
-struct Candidate {
-  std::int32_t index;
-  T logit;
-};
-
-// One list per lane: entries of lane b from entries + b * capacity on, counts[b] of them.
-template <class T>
-struct Candidates {
-  Candidate<T>* entries;
-  std::int32_t* counts;
-  std::ptrdiff_t capacity;
+  T* extra = nullptr;
 };
 
 // Patterns are processed in groups of this many rows; scratch holds two such groups of `width`.
@@ -82,10 +72,6 @@ struct TileKernels {
   // the mean of x . t under p, one per lane.
   void (*tangent)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                   const T* tangents, const T* mean_product, T* derivative, T* scratch);
-  // Adds the patterns of the block whose logit is within `margin` of the largest so far to the
-  // lists, by ascending index; capacity >= block.count.
-  void (*screen)(const PatternBlock<T>& block, const T* queries, T margin, T* running_max,
-                 const Candidates<T>& found, T* scratch);
 };
 
 // Dense linear algebra in double precision, row-major. The order of every sum depends on shapes
@@ -119,6 +105,7 @@ struct Table {
   // kTileShapes of each.
   const TileKernels<float>* tile32;
   const TileKernels<double>* tile64;
+  const ScreenKernels* screen;
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;

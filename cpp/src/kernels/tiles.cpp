@@ -2,6 +2,7 @@
 #include "exp.hpp"
 #include "level.hpp"
 #include "screen.hpp"
+#include "softmax_tile.hpp"
 
 #define HOPFIX_STRING_(x) #x
 #define HOPFIX_STRING(x) HOPFIX_STRING_(x)
@@ -25,8 +26,13 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
 template <class Shape>
 constexpr TileKernels<typename Shape::Scalar> tile() {
   using Tile = SoftmaxTile<Shape>;
-  return {Tile::lanes, Tile::width,   Shape::pack,   Shape::unpack,        Tile::accumulate,
-          Tile::merge, Tile::weights, Tile::tangent, Screen<Shape>::screen};
+  return {Tile::lanes,      Tile::width, Shape::pack,   Shape::unpack,
+          Tile::accumulate, Tile::merge, Tile::weights, Tile::tangent};
+}
+
+template <class Shape>
+constexpr ScreenKernels screen() {
+  return {Shape::lanes, Shape::pack, Shape::group_maxima};
 }
 
 }  // namespace
@@ -35,9 +41,12 @@ const TileKernels<float> tile32[kTileShapes] = {tile<Few<float, 1>>(), tile<Few<
                                                 tile<Wide<float, 1>>(), tile<Wide<float, 2>>()};
 const TileKernels<double> tile64[kTileShapes] = {tile<Few<double, 1>>(), tile<Few<double, 4>>(),
                                                  tile<Wide<double, 1>>(), tile<Wide<double, 2>>()};
+const ScreenKernels screens[kTileShapes] = {screen<FewScreen<1>>(), screen<FewScreen<4>>(),
+                                            screen<WideScreen<1>>(), screen<WideScreen<2>>()};
 const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      tile32,
                      tile64,
+                     screens,
                      &dense,
                      &derivatives,
                      &separation,

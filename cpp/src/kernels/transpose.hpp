@@ -38,11 +38,12 @@ template <class T>
 inline void load_transposed(const T* x, std::ptrdiff_t stride, std::ptrdiff_t height,
                             std::ptrdiff_t width, Vec<T> (&columns)[kLanes<T>]) {
   constexpr int lanes = kLanes<T>;
-  if (height == lanes && width == lanes) {
+  if (width == lanes) {
 #pragma GCC unroll 16
-    for (int r = 0; r < lanes; ++r) columns[r] = load(x + r * stride);
+    for (std::ptrdiff_t r = 0; r < lanes; ++r)
+      columns[r] = r < height ? load(x + r * stride) : Vec<T>{};
   } else {
-    for (int r = 0; r < lanes; ++r) {
+    for (std::ptrdiff_t r = 0; r < lanes; ++r) {
       columns[r] = Vec<T>{};
       if (r < height)
         std::memcpy(&columns[r], x + r * stride, static_cast<std::size_t>(width) * sizeof(T));
