@@ -69,8 +69,8 @@ double Network<T>::radius() const {
 template <class T>
 void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, true, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, true}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
     tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
   });
 }
@@ -78,8 +78,8 @@ void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
 template <class T>
 void Network<T>::update_with_log_sums(const T* states, std::ptrdiff_t count, T* out,
                                       double* log_sums, const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, true, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, true}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
     tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
     for (std::ptrdiff_t b = 0; b < tile.count; ++b) log_sums[tile.first + b] = log_sum(sums, b);
   });
@@ -88,13 +88,13 @@ void Network<T>::update_with_log_sums(const T* states, std::ptrdiff_t count, T* 
 template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, false, execution);
-  pass.run([&](const Tile<T>& tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& w) {
     const std::ptrdiff_t lanes = tile.kernels->lanes;
     w.extra.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
     for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c) {
       const PatternBlock<T> block = pass.chunk(c);
-      tile.kernels->weights(block, queries, sums, w.extra.data());
+      tile.kernels->weights(block, w.queries.data(), sums, w.extra.data());
       for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
         T* row = out + (tile.first + b) * n_ + c * pass.chunk_rows();
         for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * lanes + b];
@@ -106,8 +106,8 @@ void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
 template <class T>
 void Network<T>::energy(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, false, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
     for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
       const T* state = states + (tile.first + b) * dim_;
       double square = 0;

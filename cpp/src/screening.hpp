@@ -148,7 +148,7 @@ class Screening {
     const TileKernels<T>& kernels = *tile.kernels;
     Workspace& w = workspaces_[static_cast<std::size_t>(worker)];
     w.queries.reserve(network_.dim() * kernels.lanes);
-    w.scratch.reserve(2 * kernels::kGroupRows * kernels.width);
+    w.scratch.reserve(kernels::kGroupRows * kernels.width);
     w.max.reserve(kernels.width);
     w.entries.reserve(kernels.lanes * chunks_.rows);
     w.counts.reserve(kernels.lanes);
