@@ -347,6 +347,22 @@ def test_the_jacobian_of_a_sharp_memory_is_not_cancelled_away():
     np.testing.assert_allclose(net.spectral_radius(patterns), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("N", [1500, 1600, 4000])
+@pytest.mark.parametrize("batch", [1, 3, 33])
+def test_jvp_of_patterns_that_drift_far_from_the_first(N, batch, dtype):
+    # One end weighs as much as the other, and x . t differs by 40 standard deviations between
+    # them: a derivative summed about the first patterns' mean and not moved to that of all fails.
+    patterns, _, _, states, t = problem(N, 5, (batch,), dtype)
+    patterns += np.linspace(-20, 20, N, dtype=dtype)[:, None]
+    states -= states.mean(axis=-1, keepdims=True)
+    data = (patterns, 0.3, None, states)
+    net = hopfix.Hopfield(patterns, 0.3)
+    assert_within(
+        net.jvp(states, t), naive.jvp(*data, t), naive.jvp_error(*data, t, np.finfo(dtype).eps)
+    )
+    np.testing.assert_array_equal(net.jvp(states[0], t[0]), net.jvp(states, t)[0])
+
+
 # ------------------------------------------------------------------- Gaussian mixtures (mean shift)
 
 

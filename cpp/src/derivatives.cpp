@@ -9,32 +9,60 @@
 
 namespace hopfix {
 
+namespace {
+
+using kernels::TangentSums;
+
+// Chunks whose logits and products with tangents fit in half of the L2 cache.
+template <class T>
+struct TangentAverage {
+  using Sums = TangentSums<T>;
+
+  const Network<T>& network;
+  const T* tangents;
+  static constexpr const T* extra = nullptr;
+
+  Chunks chunks() const {
+    constexpr std::ptrdiff_t kMost = 16 * kernels::kGroupRows;
+    const std::ptrdiff_t even = divide_up(network.size(), divide_up(network.size(), kMost));
+    return {network.size(), divide_up(even, kernels::kGroupRows) * kernels::kGroupRows};
+  }
+  bool merges() const { return chunks().count > 1; }
+  std::ptrdiff_t panel(const TileKernels<T>& kernels) const {
+    return divide_up(network.dim() * kernels.lanes + kernels::kTileSlack, 16) * 16;
+  }
+  std::ptrdiff_t size(const TileKernels<T>& kernels) const {
+    return (merges() ? 2 : 1) * panel(kernels) + 3 * kernels.width;
+  }
+  Sums at(const TileKernels<T>& kernels, T* data) const {
+    T* derivative = data + 3 * kernels.width;
+    return {data, data + kernels.width, data + 2 * kernels.width, derivative,
+            merges() ? derivative + panel(kernels) : nullptr};
+  }
+  void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
+    w.extra.reserve(network.dim() * tile.kernels->lanes);
+    tile.kernels->pack(tangents + tile.first * network.dim(), tile.count, network.dim(), T(1),
+                       w.extra.data());
+    w.scratch.reserve(tile.kernels->tangent_scratch(chunks().rows));
+  }
+  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
+           TileWorkspace<T>& w) const {
+    kernels.tangent(block, w.queries.data(), w.extra.data(), sums, w.scratch.data());
+  }
+  void merge(const TileKernels<T>& kernels, const Sums& into, const Sums& other) const {
+    kernels.merge_tangent(into, other, network.dim());
+  }
+};
+
+}  // namespace
+
 template <class T>
 void Network<T>::jvp(const T* states, const T* tangents, std::ptrdiff_t count, T* out,
                      const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, true, execution);
-  pass.run([&](const Tile<T>& tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
-    const std::ptrdiff_t lanes = tile.kernels->lanes, width = tile.kernels->width;
-    const std::ptrdiff_t size = dim_ * lanes + kernels::kTileSlack;
-    w.extra.reserve(2 * size + 2 * width);
-    T* packed = w.extra.data();
-    T* derivative = packed + size;
-    T* mean_product = derivative + size;
-    T* ones = mean_product + width;
-    tile.kernels->pack(tangents + tile.first * dim_, tile.count, dim_, T(1), packed);
-    std::fill_n(derivative, size, T(0));
-    std::fill_n(ones, width, T(1));
-    std::fill_n(mean_product, width, T(0));
-    for (std::ptrdiff_t k = 0; k < dim_; ++k)
-      for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        mean_product[b] += sums.mean[k * lanes + b] / sums.sum[b] * packed[k * lanes + b];
-    for (std::ptrdiff_t b = lanes; b < width; ++b) mean_product[b] = mean_product[b % lanes];
-    w.scratch.reserve(2 * kernels::kGroupRows * width);
-    for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c)
-      tile.kernels->tangent(pass.chunk(c), queries, sums, packed, mean_product, derivative,
-                            w.scratch.data());
+  TilePass pass(*this, states, count, TangentAverage<T>{*this, tangents}, execution);
+  pass.run([&](const Tile<T>& tile, const TangentSums<T>& sums, auto&) {
     T* rows = out + tile.first * dim_;
-    tile.kernels->unpack(derivative, ones, tile.count, dim_, rows);
+    tile.kernels->unpack(sums.derivative, sums.sum, tile.count, dim_, rows);
     for (std::ptrdiff_t k = 0; k < tile.count * dim_; ++k) rows[k] *= static_cast<T>(beta_);
   });
 }

@@ -25,6 +25,15 @@ void AlignedArray<T>::Free::operator()(T* p) const {
   ::operator delete(p, std::align_val_t(64));
 }
 
+namespace {
+
+template <class T>
+double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
+  return static_cast<double>(sums.max[lane]) + std::log(static_cast<double>(sums.sum[lane]));
+}
+
+}  // namespace
+
 template <class T>
 struct Network<T>::Derived {
   std::once_flag extent_once, quantized_once;
@@ -82,8 +91,8 @@ const QuantizedPatterns& Network<T>::quantized() const {
 template <class T>
 void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, true, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, true}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
     tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
   });
 }
@@ -91,13 +100,13 @@ void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
 template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, false, execution);
-  pass.run([&](const Tile<T>& tile, const T* queries, const SoftmaxSums<T>& sums, auto& w) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& w) {
     const std::ptrdiff_t lanes = tile.kernels->lanes;
     w.extra.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
     for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c) {
       const PatternBlock<T> block = pass.chunk(c);
-      tile.kernels->weights(block, queries, sums, w.extra.data());
+      tile.kernels->weights(block, w.queries.data(), sums, w.extra.data());
       for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
         T* row = out + (tile.first + b) * n_ + c * pass.chunk_rows();
         for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * lanes + b];
@@ -109,8 +118,8 @@ void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
 template <class T>
 void Network<T>::energy(const T* states, std::ptrdiff_t count, T* out,
                         const Execution& execution) const {
-  TilePass<T> pass(*this, states, count, false, execution);
-  pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
     for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
       const T* state = states + (tile.first + b) * dim_;
       double square = 0;

@@ -79,7 +79,8 @@ class Loop {
 
 class Pool {
  public:
-  // One loop at a time; the caller waits until every helper has left it.
+  // One loop at a time. The caller waits for the helpers at work, not for those still waking up:
+  // a short loop may be over by then.
   void run(Loop& loop, int helpers, const std::function<bool()>& stop_requested) {
     {
       const std::lock_guard lock(mutex_);
@@ -87,15 +88,17 @@ class Pool {
         threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()) + 1);
       loop_ = &loop;
       wanted_ = helpers;
-      running_ = helpers;
       ++round_;
     }
     wake_.notify_all();
     loop.work_and_poll(stop_requested);
+    {
+      const std::lock_guard lock(mutex_);
+      loop_ = nullptr;
+    }
     for (int spin = 0; spin < kSpins && running_.load() > 0; ++spin) std::this_thread::yield();
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return running_.load() == 0; });
-    loop_ = nullptr;
   }
 
   std::mutex busy;
@@ -113,6 +116,7 @@ class Pool {
       seen = round_.load();
       if (worker > wanted_ || loop_ == nullptr) continue;
       Loop* loop = loop_;
+      ++running_;
       lock.unlock();
       loop->work(worker);
       lock.lock();

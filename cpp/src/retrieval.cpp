@@ -148,9 +148,10 @@ class PartRetrieval {
     for (std::int64_t step = 1; !open.empty(); ++step) {
       const std::vector<T> states = gather_states(open);
       moved.resize(states.size());
-      TilePass<T> pass(network_, states.data(), static_cast<ptrdiff_t>(open.size()), true,
-                       execution_, network_.extent().squares.data());
-      pass.run([&](const Tile<T>& tile, const T*, const SoftmaxSums<T>& sums, auto&) {
+      TilePass pass(network_, states.data(), static_cast<ptrdiff_t>(open.size()),
+                    SoftmaxAverage<T>{network_, true, network_.extent().squares.data()},
+                    execution_);
+      pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
         T* rows = moved.data() + tile.first * dim_;
         tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, rows);
         for (ptrdiff_t b = 0; b < tile.count; ++b) {

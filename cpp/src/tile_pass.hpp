@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -20,12 +19,6 @@ inline const TileKernels<float>* tile_kernels(float) { return isa::table().tile3
 inline const TileKernels<double>* tile_kernels(double) { return isa::table().tile64; }
 
 inline std::ptrdiff_t divide_up(std::ptrdiff_t a, std::ptrdiff_t b) { return (a + b - 1) / b; }
-
-// log sum exp of one lane.
-template <class T>
-double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
-  return static_cast<double>(sums.max[lane]) + std::log(static_cast<double>(sums.sum[lane]));
-}
 
 // Neighbouring states that are computed together.
 template <class T>
@@ -72,12 +65,12 @@ Execution within_reason(const Network<T>& network, std::ptrdiff_t count,
 // The patterns are cut into chunks that depend on their number only; each is summed by itself and
 // the sums are merged in order, so that it does not matter which thread sums which.
 struct Chunks {
-  explicit Chunks(std::ptrdiff_t patterns) {
-    constexpr std::ptrdiff_t kMost = 64, kFewestGroups = 4;
-    rows = kernels::kGroupRows *
-           std::max(kFewestGroups, divide_up(patterns, kMost * kernels::kGroupRows));
-    count = divide_up(patterns, rows);
-  }
+  explicit Chunks(std::ptrdiff_t patterns)
+      : Chunks(patterns,
+               kernels::kGroupRows *
+                   std::max<std::ptrdiff_t>(4, divide_up(patterns, 64 * kernels::kGroupRows))) {}
+  Chunks(std::ptrdiff_t patterns, std::ptrdiff_t chunk_rows)
+      : rows(chunk_rows), count(divide_up(patterns, chunk_rows)) {}
   std::ptrdiff_t first(std::ptrdiff_t chunk) const { return chunk * rows; }
 
   std::ptrdiff_t rows, count;
@@ -96,34 +89,69 @@ PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks, s
           extra == nullptr ? nullptr : extra + first};
 }
 
-// Softmax sums of every tile of a batch, handed to a function tile by tile; with the average of
-// `extra`, one number for each pattern, unless that is nullptr.
+// Memory of one thread.
 template <class T>
+struct TileWorkspace {
+  AlignedArray<T> queries, totals, partial, scratch, extra;
+};
+
+// The sums of a pass, see SoftmaxSums: `Sums` and how they are laid out, formed and merged.
+template <class T>
+struct SoftmaxAverage {
+  using Sums = SoftmaxSums<T>;
+
+  const Network<T>& network;
+  bool with_mean;
+  const T* extra = nullptr;  // one number for each pattern, of which the average is wanted, too
+
+  Chunks chunks() const { return Chunks(network.size()); }
+  std::ptrdiff_t size(const TileKernels<T>& kernels) const {
+    return 3 * kernels.width + (with_mean ? network.dim() * kernels.lanes : 0);
+  }
+  Sums at(const TileKernels<T>& kernels, T* data) const {
+    return {data, data + kernels.width, with_mean ? data + 3 * kernels.width : nullptr,
+            extra == nullptr ? nullptr : data + 2 * kernels.width};
+  }
+  void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
+    w.scratch.reserve(kernels::kGroupRows * tile.kernels->width);
+  }
+  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
+           TileWorkspace<T>& w) const {
+    std::fill_n(sums.max, kernels.width, -std::numeric_limits<T>::infinity());
+    std::fill_n(sums.sum, kernels.width, T(0));
+    if (extra != nullptr) std::fill_n(sums.extra, kernels.width, T(0));
+    if (with_mean) std::fill_n(sums.mean, network.dim() * kernels.lanes, T(0));
+    kernels.accumulate(block, w.queries.data(), sums, w.scratch.data());
+  }
+  void merge(const TileKernels<T>& kernels, const Sums& into, const Sums& other) const {
+    kernels.merge(into, other, network.dim());
+  }
+};
+
+// Sums of every tile of a batch, handed to a function tile by tile.
+template <class T, class Method = SoftmaxAverage<T>>
 class TilePass {
  public:
-  // Scratch of one thread.
-  struct Workspace {
-    AlignedArray<T> queries, totals, partial, scratch, extra;
-  };
+  using Sums = typename Method::Sums;
+  using Workspace = TileWorkspace<T>;
 
-  TilePass(const Network<T>& network, const T* states, std::ptrdiff_t count, bool with_mean,
-           const Execution& execution, const T* extra = nullptr)
+  TilePass(const Network<T>& network, const T* states, std::ptrdiff_t count, const Method& method,
+           const Execution& execution)
       : network_(network),
         states_(states),
-        with_mean_(with_mean),
-        extra_(extra),
+        method_(method),
         tiles_(cut_into_tiles<T>(count)),
         execution_(within_reason(network, count, execution)),
         workspaces_(static_cast<std::size_t>(std::max(1, execution_.threads))),
-        chunks_(network.size()) {}
+        chunks_(method.chunks()) {}
 
   std::ptrdiff_t chunks() const { return chunks_.count; }
   std::ptrdiff_t chunk_rows() const { return chunks_.rows; }
   PatternBlock<T> chunk(std::ptrdiff_t index) const {
-    return pattern_block(network_, chunks_, index, extra_);
+    return pattern_block(network_, chunks_, index, method_.extra);
   }
 
-  // finish(tile, queries, sums, workspace) for every tile, in parallel.
+  // finish(tile, sums, workspace) for every tile, in parallel; workspace.queries holds the tile.
   template <class Finish>
   void run(const Finish& finish) {
     const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
@@ -132,17 +160,17 @@ class TilePass {
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       Workspace& w = workspace(worker);
-      const T* queries = pack_tile(tile, w);
+      pack_tile(tile, w);
       w.totals.reserve(sums_size(tile));
       w.partial.reserve(sums_size(tile));
-      const SoftmaxSums<T> totals = sums_at(tile, w.totals.data());
-      sum_chunk(tile, 0, queries, totals, w);
+      const Sums totals = method_.at(*tile.kernels, w.totals.data());
+      method_.sum(*tile.kernels, chunk(0), totals, w);
       for (std::ptrdiff_t c = 1; c < chunks_.count; ++c) {
-        const SoftmaxSums<T> partial = sums_at(tile, w.partial.data());
-        sum_chunk(tile, c, queries, partial, w);
-        tile.kernels->merge(totals, partial, network_.dim());
+        const Sums partial = method_.at(*tile.kernels, w.partial.data());
+        method_.sum(*tile.kernels, chunk(c), partial, w);
+        method_.merge(*tile.kernels, totals, partial);
       }
-      finish(tile, queries, totals, w);
+      finish(tile, totals, w);
     });
   }
 
@@ -154,62 +182,45 @@ class TilePass {
     const std::ptrdiff_t size = sums_size(tiles_.front());
     AlignedArray<T> all(tiles * chunks_.count * size);
     const auto sums_of = [&](std::ptrdiff_t t, std::ptrdiff_t c) {
-      return sums_at(tiles_[static_cast<std::size_t>(t)],
-                     all.data() + (t * chunks_.count + c) * size);
+      return method_.at(*tiles_[static_cast<std::size_t>(t)].kernels,
+                        all.data() + (t * chunks_.count + c) * size);
     };
     parallel_for(tiles * chunks_.count, execution_, [&](std::ptrdiff_t i, int worker) {
       // Neighbouring tasks take the same patterns, while they are in the cache.
       const std::ptrdiff_t t = i % tiles, c = i / tiles;
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       Workspace& w = workspace(worker);
-      sum_chunk(tile, c, pack_tile(tile, w), sums_of(t, c), w);
+      pack_tile(tile, w);
+      method_.sum(*tile.kernels, chunk(c), sums_of(t, c), w);
     });
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
-      const SoftmaxSums<T> totals = sums_of(t, 0);
+      const Sums totals = sums_of(t, 0);
       for (std::ptrdiff_t c = 1; c < chunks_.count; ++c)
-        tile.kernels->merge(totals, sums_of(t, c), network_.dim());
-      finish(tile, pack_tile(tile, workspace(worker)), totals, workspace(worker));
+        method_.merge(*tile.kernels, totals, sums_of(t, c));
+      pack_tile(tile, workspace(worker));
+      finish(tile, totals, workspace(worker));
     });
   }
 
   Workspace& workspace(int worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
-  const T* pack_tile(const Tile<T>& tile, Workspace& w) const {
+  void pack_tile(const Tile<T>& tile, Workspace& w) const {
     w.queries.reserve(network_.dim() * tile.kernels->lanes);
     tile.kernels->pack(states_ + tile.first * network_.dim(), tile.count, network_.dim(),
                        static_cast<T>(network_.beta()), w.queries.data());
-    return w.queries.data();
+    method_.prepare(tile, w);
   }
 
-  // The first tile is the widest.
+  // In whole cache lines, so that every part of a larger array stays aligned. The first tile is
+  // the widest.
   std::ptrdiff_t sums_size(const Tile<T>& tile) const {
-    const std::ptrdiff_t mean = with_mean_ ? network_.dim() * tile.kernels->lanes : 0;
-    // Whole cache lines, so that every part of a larger array stays aligned.
-    return divide_up(3 * tile.kernels->width + mean + kernels::kTileSlack, 16) * 16;
-  }
-
-  SoftmaxSums<T> sums_at(const Tile<T>& tile, T* data) const {
-    const std::ptrdiff_t width = tile.kernels->width;
-    return {data, data + width, with_mean_ ? data + 3 * width : nullptr,
-            extra_ == nullptr ? nullptr : data + 2 * width};
-  }
-
-  void sum_chunk(const Tile<T>& tile, std::ptrdiff_t index, const T* queries,
-                 const SoftmaxSums<T>& sums, Workspace& w) const {
-    const TileKernels<T>& kernels = *tile.kernels;
-    w.scratch.reserve(2 * kernels::kGroupRows * kernels.width);
-    std::fill_n(sums.max, kernels.width, -std::numeric_limits<T>::infinity());
-    std::fill_n(sums.sum, kernels.width, T(0));
-    if (extra_ != nullptr) std::fill_n(sums.extra, kernels.width, T(0));
-    if (with_mean_) std::fill_n(sums.mean, network_.dim() * kernels.lanes, T(0));
-    kernels.accumulate(chunk(index), queries, sums, w.scratch.data());
+    return divide_up(method_.size(*tile.kernels) + kernels::kTileSlack, 16) * 16;
   }
 
   const Network<T>& network_;
   const T* states_;
-  bool with_mean_;
-  const T* extra_;
+  Method method_;
   std::vector<Tile<T>> tiles_;
   Execution execution_;
   std::vector<Workspace> workspaces_;

@@ -120,35 +120,15 @@ struct SoftmaxTile {
     });
   }
 
-  static void group_weights(const PatternBlock<T>& block, std::ptrdiff_t first, std::ptrdiff_t rows,
-                            const T* queries, const SoftmaxSums<T>& sums, T* out) {
-    logits(block, first, rows, queries, out);
-    for_flat(out, rows * lanes, [&](Vec<T> logit, std::ptrdiff_t, std::ptrdiff_t lane) {
-      return exp<T>(logit - load(sums.max + lane)) / load(sums.sum + lane);
-    });
-  }
-
   static void weights(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
-                      T* out) {
-    for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows)
-      group_weights(block, first, least(kGroupRows, block.count - first), queries, sums,
-                    out + first * lanes);
-  }
-
-  static void tangent(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
-                      const T* tangents, const T* mean_product, T* derivative, T* scratch) {
-    T* products = scratch + kGroupRows * width;
-    T one[width];
-    for (std::ptrdiff_t l = 0; l < width; ++l) one[l] = 1;
+                      T* weights) {
     for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows) {
       const std::ptrdiff_t rows = least(kGroupRows, block.count - first);
-      const T* group = block.data + first * block.stride;
-      group_weights(block, first, rows, queries, sums, scratch);
-      Shape::products(group, block.stride, rows, block.dim, tangents, products);
-      for_flat(scratch, rows * lanes, [&](Vec<T> p, std::ptrdiff_t at, std::ptrdiff_t lane) {
-        return p * (load(products + at) - load(mean_product + lane));
+      T* out = weights + first * lanes;
+      logits(block, first, rows, queries, out);
+      for_flat(out, rows * lanes, [&](Vec<T> logit, std::ptrdiff_t, std::ptrdiff_t lane) {
+        return exp<T>(logit - load(sums.max + lane)) / load(sums.sum + lane);
       });
-      Shape::mix(group, block.stride, rows, block.dim, scratch, one, derivative);
     }
   }
 };

@@ -41,7 +41,18 @@ struct SoftmaxSums {
   T* extra = nullptr;
 };
 
-// Patterns are processed in groups of this many rows; scratch holds two such groups of `width`.
+// The same with a tangent t per lane, y = x . t and m the mean of y under the softmax: sums of
+// exp(logit - max) (y - m) x in `derivative`. `mean` is needed for a merge alone.
+template <class T>
+struct TangentSums {
+  T* max;
+  T* sum;
+  T* mean_product;
+  T* derivative;
+  T* mean;
+};
+
+// Patterns are processed in groups of this many rows; scratch holds one such group of `width`.
 inline constexpr std::ptrdiff_t kGroupRows = 96;
 inline constexpr std::ptrdiff_t kTileSlack = 16;
 // Shapes per level, for 1, up to 4, and one or two vectors of queries.
@@ -68,10 +79,13 @@ struct TileKernels {
   // weights[i * lanes + b] = exp(logit - max) / sum.
   void (*weights)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                   T* weights);
-  // derivative[k * lanes + b] += sum_i p_i (x_i . t - mean_product) x_ik, where mean_product is
-  // the mean of x . t under p, one per lane.
-  void (*tangent)(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
-                  const T* tangents, const T* mean_product, T* derivative, T* scratch);
+  // sums := those of the block; scratch holds tangent_scratch(block.count) numbers.
+  void (*tangent)(const PatternBlock<T>& block, const T* queries, const T* tangents,
+                  const TangentSums<T>& sums, T* scratch);
+  std::ptrdiff_t (*tangent_scratch)(std::ptrdiff_t rows);
+  // into := the sums of the union of both.
+  void (*merge_tangent)(const TangentSums<T>& into, const TangentSums<T>& other,
+                        std::ptrdiff_t dim);
 };
 
 // Dense linear algebra in double precision, row-major. The order of every sum depends on shapes

@@ -2,7 +2,7 @@
 #include "exp.hpp"
 #include "level.hpp"
 #include "screen.hpp"
-#include "softmax_tile.hpp"
+#include "tangent.hpp"
 
 #define HOPFIX_STRING_(x) #x
 #define HOPFIX_STRING(x) HOPFIX_STRING_(x)
@@ -26,8 +26,9 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
 template <class Shape>
 constexpr TileKernels<typename Shape::Scalar> tile() {
   using Tile = SoftmaxTile<Shape>;
-  return {Tile::lanes,      Tile::width, Shape::pack,   Shape::unpack,
-          Tile::accumulate, Tile::merge, Tile::weights, Tile::tangent};
+  using Tangent = TangentTile<Shape>;
+  return {Tile::lanes, Tile::width,   Shape::pack,      Shape::unpack,    Tile::accumulate,
+          Tile::merge, Tile::weights, Tangent::tangent, Tangent::scratch, Tangent::merge};
 }
 
 template <class Shape>
