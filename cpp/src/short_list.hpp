@@ -29,7 +29,7 @@ class ShortList {
     const std::ptrdiff_t dim = network_->dim(), width = kernels.width;
     query_.reserve(dim + kernels::kTileSlack);
     sums_.reserve(3 * width + dim + kernels::kTileSlack);
-    scratch_.reserve(2 * kernels::kGroupRows * width);
+    scratch_.reserve(kernels::kMostGroupRows * width);
     const SoftmaxSums<T> sums = {sums_.data(), sums_.data() + width, sums_.data() + 3 * width,
                                  sums_.data() + 2 * width};
     std::fill_n(sums.max, width, -std::numeric_limits<T>::infinity());

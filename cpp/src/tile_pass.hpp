@@ -113,7 +113,7 @@ struct SoftmaxAverage {
             extra == nullptr ? nullptr : data + 2 * kernels.width};
   }
   void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
-    w.scratch.reserve(kernels::kGroupRows * tile.kernels->width);
+    w.scratch.reserve(kernels::kMostGroupRows * tile.kernels->width);
   }
   void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
            TileWorkspace<T>& w) const {

@@ -86,6 +86,18 @@ inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
 #endif
 }
 
+// a / b given inverse = 1 / b, rounded as the division is wherever a remainder is not subnormal
+// (Markstein 1990), at a fraction of its cost.
+template <class T>
+inline Vec<T> divide([[maybe_unused]] Vec<T> a, Vec<T> b, [[maybe_unused]] Vec<T> inverse) {
+#if defined(__AVX2__)
+  const Vec<T> quotient = a * inverse;
+  return fma(fma(-quotient, b, a), inverse, quotient);
+#else
+  return a / b;
+#endif
+}
+
 // The larger one; y where the two are unordered, so that max(bound, x) keeps a NaN in x.
 template <class V>
 inline V max(V x, V y) {

@@ -70,8 +70,8 @@ struct SoftmaxTile {
 
   static void accumulate(const PatternBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                          T* scratch) {
-    for (std::ptrdiff_t first = 0; first < block.count; first += kGroupRows) {
-      const std::ptrdiff_t rows = least(kGroupRows, block.count - first);
+    for (std::ptrdiff_t first = 0, rows; first < block.count; first += rows) {
+      rows = block.count - first <= kMostGroupRows ? block.count - first : kGroupRows;
       T scale[width];
       logits(block, first, rows, queries, scratch);
       exponentiate(scratch, rows, sums, scale);

@@ -52,8 +52,10 @@ struct TangentSums {
   T* mean;
 };
 
-// Patterns are processed in groups of this many rows; scratch holds one such group of `width`.
+// Patterns are processed in groups of this many rows, the last of which may be longer, since every
+// group costs a walk over the averages; scratch holds kMostGroupRows of `width`.
 inline constexpr std::ptrdiff_t kGroupRows = 96;
+inline constexpr std::ptrdiff_t kMostGroupRows = kGroupRows + kGroupRows / 2;
 inline constexpr std::ptrdiff_t kTileSlack = 16;
 // Shapes per level, for 1, up to 4, and one or two vectors of queries.
 inline constexpr int kTileShapes = 4;

@@ -13,6 +13,14 @@ namespace hopfix::kernels::HOPFIX_LEVEL {
 
 inline std::ptrdiff_t least(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 
+template <class T>
+inline void store_some(T* to, Vec<T> v, std::ptrdiff_t width) {
+  if (width == kLanes<T>)
+    store(to, v);
+  else
+    std::memcpy(to, &v, static_cast<std::size_t>(width) * sizeof(T));
+}
+
 // Numbers per lane (maxima, sums, scales) are kept for at least one whole vector: with fewer
 // lanes than that they repeat.
 template <class T>
@@ -69,17 +77,18 @@ struct Wide {
   static void unpack(const T* tile, const T* divisor, std::ptrdiff_t count, std::ptrdiff_t dim,
                      T* rows) {
     constexpr std::ptrdiff_t W = kLanes<T>;
-    for (std::ptrdiff_t b = 0; b < count; b += W)
+    for (std::ptrdiff_t b = 0; b < count; b += W) {
+      const Vec<T> sum = load(divisor + b), inverse = broadcast(T(1)) / sum;
       for (std::ptrdiff_t k = 0; k < dim; k += W) {
         Vec<T> block[W] = {};
         const std::ptrdiff_t width = least(W, dim - k), height = least(W, count - b);
         for (std::ptrdiff_t j = 0; j < width; ++j)
-          block[j] = load(tile + (k + j) * lanes + b) / load(divisor + b);
+          block[j] = divide<T>(load(tile + (k + j) * lanes + b), sum, inverse);
         transpose<T>(block);
         for (std::ptrdiff_t r = 0; r < height; ++r)
-          std::memcpy(rows + (b + r) * dim + k, &block[r],
-                      static_cast<std::size_t>(width) * sizeof(T));
+          store_some(rows + (b + r) * dim + k, block[r], width);
       }
+    }
   }
 };
 
@@ -92,32 +101,21 @@ struct Few {
 
   static void products(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
                        const T* queries, T* out) {
-    for (std::ptrdiff_t i = 0; i < rows; i += W) {
-      const std::ptrdiff_t height = least(W, rows - i);
-      Vec<T> sum[Q] = {};
-      for (std::ptrdiff_t k = 0; k < dim; k += W) {
-        const std::ptrdiff_t width = least(W, dim - k);
-        Vec<T> block[W];
-        load_transposed<T>(x + i * stride + k, stride, height, width, block);
-        if (width == W)
-          add_columns<W>(block, queries + k * Q, sum);
-        else
-          for (std::ptrdiff_t j = 0; j < width; ++j)
-            add_column(block[j], queries + (k + j) * Q, sum);
-      }
-      T result[Q][W];
-      for (int q = 0; q < Q; ++q) store(result[q], sum[q]);
-      for (std::ptrdiff_t r = 0; r < height; ++r)
-        for (int q = 0; q < Q; ++q) out[(i + r) * Q + q] = result[q][r];
-    }
+    std::ptrdiff_t i = 0;
+    for (; i + kBlocks * W <= rows; i += kBlocks * W)
+      products_of<kBlocks>(x + i * stride, stride, W, dim, queries, out + i * Q);
+    for (; i < rows; i += W)
+      products_of<1>(x + i * stride, stride, least(W, rows - i), dim, queries, out + i * Q);
   }
 
   static void mix(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
                   const T* p, const T* scale, T* mean) {
-    constexpr int wide = Q == 1 ? 8 : 4;
     std::ptrdiff_t k = 0;
-    for (; k + wide * W <= dim; k += wide * W)
-      mix_block<wide>(x + k, stride, rows, wide * W, p, scale, mean + k * Q);
+    if constexpr (Q == 1)
+      for (; k + 8 * W <= dim; k += 8 * W)
+        mix_block<8>(x + k, stride, rows, 8 * W, p, scale, mean + k * Q);
+    for (; k + 4 * W <= dim; k += 4 * W)
+      mix_block<4>(x + k, stride, rows, 4 * W, p, scale, mean + k * Q);
     for (; k < dim; k += W)
       mix_block<1>(x + k, stride, rows, least(W, dim - k), p, scale, mean + k * Q);
   }
@@ -140,11 +138,45 @@ struct Few {
 
   static void unpack(const T* tile, const T* divisor, std::ptrdiff_t count, std::ptrdiff_t dim,
                      T* rows) {
-    for (std::ptrdiff_t b = 0; b < count; ++b)
-      for (std::ptrdiff_t k = 0; k < dim; ++k) rows[b * dim + k] = tile[k * Q + b] / divisor[b];
+    for (std::ptrdiff_t b = 0; b < count; ++b) {
+      const Vec<T> sum = broadcast(divisor[b]), inverse = broadcast(T(1)) / sum;
+      for (std::ptrdiff_t k = 0; k < dim; k += W) {
+        T column[W] = {};
+        for (std::ptrdiff_t j = 0; j < least(W, dim - k); ++j) column[j] = tile[(k + j) * Q + b];
+        store_some(rows + b * dim + k, divide<T>(load(column), sum, inverse), least(W, dim - k));
+      }
+    }
   }
 
  private:
+  // A lone query's sums are one chain of additions for each vector of rows: two at a time overlap.
+  static constexpr int kBlocks = Q == 1 ? 2 : 1;
+
+  // B vectors of rows, of which `height` rows exist (fewer than a vector only with B = 1).
+  template <int B>
+  static void products_of(const T* x, std::ptrdiff_t stride, std::ptrdiff_t height,
+                          std::ptrdiff_t dim, const T* queries, T* out) {
+    Vec<T> sum[B][Q] = {};
+    for (std::ptrdiff_t k = 0; k < dim; k += W) {
+      const std::ptrdiff_t width = least(W, dim - k);
+      for (int b = 0; b < B; ++b) {
+        Vec<T> block[W];
+        load_transposed<T>(x + b * W * stride + k, stride, height, width, block);
+        if (width == W)
+          add_columns<W>(block, queries + k * Q, sum[b]);
+        else
+          for (std::ptrdiff_t j = 0; j < width; ++j)
+            add_column(block[j], queries + (k + j) * Q, sum[b]);
+      }
+    }
+    for (int b = 0; b < B; ++b) {
+      T result[Q][W];
+      for (int q = 0; q < Q; ++q) store(result[q], sum[b][q]);
+      for (std::ptrdiff_t r = 0; r < height; ++r)
+        for (int q = 0; q < Q; ++q) out[(b * W + r) * Q + q] = result[q][r];
+    }
+  }
+
   static void add_column(Vec<T> column, const T* query, Vec<T> (&sum)[Q]) {
     for (int q = 0; q < Q; ++q) sum[q] = fma(column, broadcast(query[q]), sum[q]);
   }
