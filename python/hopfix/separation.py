@@ -100,7 +100,7 @@ def _derivative(
     t = _as_tangents(tangents, z)
     answer = _core.separation_jvp(rule, _rows(z), _rows(t), resolve_threads(num_threads))
     result = _checked(answer, z.shape[:-1]).reshape(z.shape)
-    if not np.isfinite(result).all():
+    if _core.first_not_finite(result) >= 0:
         raise ValueError("t: the derivative in this direction overflows")
     return result
 
