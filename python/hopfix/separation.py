@@ -221,9 +221,7 @@ class _Polynomial(_Separation):
 
     @staticmethod
     def _rule(n: int, rectified: bool) -> _core.Separation:
-        power = as_integer("n", n, 1)
-        if power > _LARGEST_POWER:
-            raise ValueError(f"n: got {power}, need at most {_LARGEST_POWER}")
+        power = as_integer("n", n, 1, _LARGEST_POWER)
         if not isinstance(rectified, (bool, np.bool_)):
             raise TypeError(f"rectified: got {type(rectified).__name__}, need a bool")
         if power % 2 and not rectified:
