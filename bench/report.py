@@ -1,9 +1,9 @@
-"""Writes the measured tables into README.md: `python bench/report.py [--check]`.
+"""Writes the measured tables into README.md, and the plots: `python bench/report.py [--check]`.
 
-Each table stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`, NAME being machine,
-update, derivatives or landscape, and is made from bench/results/*.json alone, which `peers.py` and
-`landscape.py` write. `--check` changes nothing and exits 1 if README.md is out of date; a marker
-that is missing exits 2 either way.
+Each table stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`, NAME being one of
+`SECTIONS`, and is made from bench/results/*.json alone, which `peers.py` and `landscape.py` write;
+so are the plots of `figures`. `--check` changes nothing and exits 1 if README.md is out of date; a
+marker that is missing exits 2 either way.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import figures
+from competitors import FLAT_KERNEL
+from problems import DTYPES, REGIMES
 from timing import MAX_OTHERS, geometric_mean
 
 Record = dict[str, Any]
 
 _HERE = Path(__file__).parent
-_DTYPES = ("float32", "float64")
-_PEERS = {"numpy": "NumPy", "torch": "torch", "sdpa": "torch SDPA"}
+_PEERS = {"numpy": "NumPy", "torch": "torch", "sdpa": "torch SDPA", "jax": "JAX"}
+_NOT_MEASURED = "*Not measured yet.*"
 _SOLVERS = {"scipy_points": "SciPy `root`", "numpy_points": "NumPy Newton"}
 
 
@@ -51,17 +54,27 @@ def machine(peers: Record, _: Record) -> str:
     about, limits, config = peers["machine"], peers["ceilings"], peers["machine"]["hopfix"]
     gemm, exp = limits["gemm"], limits["exp"]
     disturbed = sum(r["others"] > MAX_OTHERS for r in peers["results"])
+    dates = sorted({run["date"] for run in peers["runs"].values()})
+    quick = [f"`{task}`" for task, run in peers["runs"].items() if run["quick"]]
+    jax = f" JAX {about['jax']} (all cores)," if about.get("jax") else ""
+    only = f" Few cells and rounds (`--quick`) of {', '.join(quick)}." if quick else ""
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads for every "
         f"competitor; {about['system']}, Python {about['python']}, NumPy {about['numpy']}, torch "
-        f"{about['torch']}, hopfix {config['version']} ({config['isa']}, {config['compiler']}); "
-        f"{about['date']}.\nCeilings measured in the same run: "
+        f"{about['torch']},{jax} hopfix {config['version']} ({config['isa']}, "
+        f"{config['compiler']}); {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.\n"
+        "Ceilings measured in the same run: "
         f"{gemm['float32'] / 1e9:.0f} and {gemm['float64'] / 1e9:.0f} GFLOP/s of matrix product, "
         f"{exp['float32'] / 1e9:.1f} and {exp['float64'] / 1e9:.1f} exponentials/ns (float32 and "
         f"float64), {limits['bandwidth'] / 1e9:.0f} GB/s from memory.\n"
         f"In {disturbed} of {len(peers['results'])} cells other processes took more than "
-        f"{MAX_OTHERS:.0%} of the CPUs."
+        f"{MAX_OTHERS:.0%} of the CPUs.{only}"
     )
+
+
+def picture(name: str, what: str) -> str:
+    """Return the plot of `figures` as Markdown."""
+    return f"\n\n![Ratios of {what} over N](bench/results/{name}.png)"
 
 
 def mean_of(results: list[Record], peer: str) -> str:
@@ -79,42 +92,129 @@ def floor_of(results: list[Record]) -> str:
 def update(peers: Record, _: Record) -> str:
     """Return the ratios of updates by N and batch, means over d, and over everything."""
     results = [r for r in peers["results"] if r["task"] == "update"]
+    if not results:
+        return _NOT_MEASURED
+    shown = peers_in(results)
     groups = sorted({(r["n"], r["batch"]) for r in results})
 
     def row(title: Sequence[str], chosen: list[Record]) -> list[str]:
         cells = list(title)
-        for dtype in _DTYPES:
+        for dtype in DTYPES:
             typed = [r for r in chosen if r["dtype"] == dtype]
-            cells += [*(mean_of(typed, peer) for peer in _PEERS), floor_of(typed)]
+            cells += [*(mean_of(typed, peer) for peer in shown), floor_of(typed)]
         return cells
 
     rows = [
         row((f"{n:,}", f"{b:,}"), [r for r in results if (r["n"], r["batch"]) == (n, b)])
         for n, b in groups
     ]
-    names = [*_PEERS.values(), "floor"]
-    header = ["N", "batch", *(f"{name}, {dtype}" for dtype in _DTYPES for name in names)]
-    return table(header, [*rows, row(("all", ""), results)])
+    names = [*(_PEERS[peer] for peer in shown), "floor"]
+    header = ["N", "batch", *(f"{name}, {dtype}" for dtype in DTYPES for name in names)]
+    return table(header, [*rows, row(("all", ""), results)]) + picture("update", "updates")
+
+
+def peers_in(results: list[Record]) -> list[str]:
+    """Return the peers that any of the results has, in a fixed order."""
+    return [peer for peer in _PEERS if any(peer in r["ratios"] for r in results)]
+
+
+def by_problem(results: list[Record], *keys: str) -> dict[tuple[Any, ...], dict[str, Record]]:
+    """Return {values of the keys: {dtype: result}}, in the order of the results."""
+    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
+    for r in results:
+        groups.setdefault(tuple(r[key] for key in keys), {})[r["dtype"]] = r
+    return groups
+
+
+def sizes(values: Iterable[int]) -> list[str]:
+    """Return the cells of some sizes."""
+    return [f"{value:,}" for value in values]
+
+
+def side_by_side(results: list[Record]) -> str:
+    """Return time and ratios to every peer, problem by problem."""
+    if not results:
+        return _NOT_MEASURED
+    peers = peers_in(results)
+    rows = []
+    for (task, *size), found in by_problem(results, "task", "n", "d", "batch").items():
+        cells = [f"`{task}`", *sizes(size)]
+        for dtype in DTYPES:
+            ratios = found[dtype]["ratios"]
+            cells.append(duration(found[dtype]["seconds"]["hopfix"]["median"]))
+            cells += [times(ratios[peer]) if peer in ratios else "" for peer in peers]
+        rows.append(cells)
+    names = ["hopfix", *(_PEERS[peer] for peer in peers)]
+    header = ["", "N", "d", "batch", *(f"{name}, {dtype}" for dtype in DTYPES for name in names)]
+    return table(header, rows)
 
 
 def derivatives(peers: Record, _: Record) -> str:
-    """Return time and ratios of jacobian, jvp and retrieve, cell by cell."""
-    rest = [r for r in peers["results"] if r["task"] != "update"]
-    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
-    for r in rest:
-        groups.setdefault((r["task"], r["n"], r["d"], r["batch"]), {})[r["dtype"]] = r
+    """Return the table of jacobian and jvp."""
+    return side_by_side([r for r in peers["results"] if r["task"] in ("jacobian", "jvp")])
 
-    def row(key: tuple[Any, ...], found: dict[str, Record]) -> list[str]:
-        cells = [f"`{key[0]}`", *(f"{size:,}" for size in key[1:])]
-        for dtype in _DTYPES:
+
+def mean_shift(peers: Record, _: Record) -> str:
+    """Return the table of mean shift, and what scikit-learn's takes."""
+    results = [r for r in peers["results"] if r["task"] == "mean_shift"]
+    flat = [
+        f"{duration(r['seconds'][FLAT_KERNEL]['median'])} (N = {r['n']:,}, {r['dtype']})"
+        for r in results
+    ]
+    about = (
+        "\n\nscikit-learn's `MeanShift` has a flat kernel, so that it finds other points; with one "
+        "of the same variance it takes "
+    )
+    return side_by_side(results) + (f"{about}{', '.join(flat)}." if flat else "")
+
+
+def retrieve(peers: Record, _: Record) -> str:
+    """Return times, steps, passes and the ratio to the best peer, problem by problem."""
+    results = [r for r in peers["results"] if r["task"] == "retrieve"]
+    if not results:
+        return _NOT_MEASURED
+    best = {
+        dtype: [figures.best_ratio(r) for r in results if r["dtype"] == dtype] for dtype in DTYPES
+    }
+    rows = []
+    for (regime, *size), found in by_problem(
+        sorted(results, key=lambda r: REGIMES.index(r["regime"])), "regime", "n", "d"
+    ).items():
+        cells = [regime, *sizes(size)]
+        for dtype in DTYPES:
             r = found[dtype]
-            torch = "sdpa" if key[0] == "retrieve" else "torch"
-            ours = duration(r["seconds"]["hopfix"]["median"])
-            cells += [ours, times(r["ratios"]["numpy"]), times(r["ratios"][torch])]
-        return cells
+            cells += [
+                duration(r["seconds"]["hopfix"]["median"]),
+                f"{r['plain_steps']['median']:g}",
+                f"{r['passes']:.1f}",
+                times(figures.best_ratio(r)),
+            ]
+        rows.append(cells)
+    for title, of in (("geometric mean", geometric_mean), ("worst", min)):
+        ends = [["", "", "", times(of(best[dtype]))] for dtype in DTYPES]
+        rows.append([title, "", "", *ends[0], *ends[1]])
+    names = ("hopfix", "steps", "passes", "best peer")
+    header = ["regime", "N", "d", *(f"{name}, {dtype}" for dtype in DTYPES for name in names)]
+    return table(header, rows) + picture("retrieve", "retrievals")
 
-    columns = [f"{name}, {dtype}" for dtype in _DTYPES for name in ("hopfix", "NumPy", "torch")]
-    return table(["", "N", "d", "batch", *columns], [row(k, v) for k, v in groups.items()])
+
+def memory(peers: Record, _: Record) -> str:
+    """Return peak memory beyond the inputs."""
+    results = peers["memory"]
+    if not results:
+        return _NOT_MEASURED
+    names = [peer for peer in ("hopfix", *_PEERS) if any(peer in r["peaks"] for r in results)]
+    rows = [
+        [
+            f"`{r['task']}`",
+            *sizes((r["n"], r["d"], r["batch"])),
+            *(f"{r[part] / 1e6:.1f}" for part in ("inputs", "result")),
+            *(f"{r['peaks'][name] / 1e6:.1f}" if name in r["peaks"] else "" for name in names),
+        ]
+        for r in results
+    ]
+    titles = [_PEERS.get(name, name) for name in names]
+    return table(["", "N", "d", "batch", "inputs", "result", *titles], rows)
 
 
 def landscape(_: Record, found: Record) -> str:
@@ -143,7 +243,9 @@ def landscape(_: Record, found: Record) -> str:
     return table(["network", "found / known", "certified", "completeness", "time"], rows)
 
 
-SECTIONS = {f.__name__: f for f in (machine, update, derivatives, landscape)}
+SECTIONS = {
+    f.__name__: f for f in (machine, update, retrieve, derivatives, mean_shift, memory, landscape)
+}
 
 
 def filled(text: str, peers: Record, found: Record) -> str:
@@ -179,6 +281,9 @@ def main() -> int:
     else:
         options.readme.write_text(fresh)
         print("README.md: tables written")
+    if not options.check:
+        for path in figures.draw(peers, options.results):
+            print(f"{path.name}: drawn")
     return 0
 
 

@@ -7,7 +7,9 @@ What makes the ratios fair:
 * Every round gives each competitor one turn, so slow drifts of the machine hit all alike; a ratio
   is the median over rounds of the ratio within the round.
 * A turn starts with a pause, in which the idle threads of the competitor before stop spinning
-  (OpenBLAS's spin for 26 ms), and with one call that is not counted.
+  (OpenBLAS's spin for 26 ms), and, unless one call fills it, with one that is not counted.
+* Where one call of each takes longer than `LONG` seconds together, these calls are the only round:
+  what a first call does besides is little of so much.
 * Rounds during which other processes took more than `MAX_OTHERS` of the CPUs in use are thrown
   away and repeated while the budget lasts; what is left of the disturbance is reported.
 """
@@ -20,10 +22,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PAUSE = 0.03
 MAX_OTHERS = 0.15
 MIN_ROUNDS = 3
+LONG = 10.0
 _OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
@@ -67,6 +71,7 @@ class Comparison:
         best_ratios: the same of the best times, which suffer least from other processes.
         rounds: rounds that count.
         others: the share of the CPUs in use that other processes took in those rounds.
+        answers: {name: what its first call returned}.
     """
 
     timings: dict[str, Timing]
@@ -74,6 +79,7 @@ class Comparison:
     best_ratios: dict[str, float]
     rounds: int
     others: float
+    answers: dict[str, Any]
 
 
 class OtherLoad:
@@ -125,11 +131,30 @@ class Patience:
 
 def _turn(function: Callable[[], object], calls: int) -> float:
     time.sleep(PAUSE)
-    function()
+    if calls > 1:
+        function()
     start = time.perf_counter()
     for _ in range(calls):
         function()
     return (time.perf_counter() - start) / calls
+
+
+def _first_calls(
+    functions: Mapping[str, Callable[[], object]],
+) -> tuple[dict[str, float], dict[str, Any], float]:
+    """Call each once: return seconds, answers, and the share of the CPUs that others took."""
+    load, start = OtherLoad(), time.perf_counter()
+    seconds, answers = {}, {}
+    for name, function in functions.items():
+        time.sleep(PAUSE)
+        began = time.perf_counter()
+        answers[name] = function()
+        seconds[name] = time.perf_counter() - began
+    return seconds, answers, _share(load, start)
+
+
+def _share(load: OtherLoad, start: float) -> float:
+    return load.seconds() / ((os.cpu_count() or 1) * (time.perf_counter() - start))
 
 
 def _calls_per_turn(function: Callable[[], object], min_time: float) -> int:
@@ -146,8 +171,7 @@ def _one_round(
     """Return seconds per call, and the share of the CPUs that others took meanwhile."""
     load, start = OtherLoad(), time.perf_counter()
     seconds = {name: _turn(function, calls[name]) for name, function in functions.items()}
-    cpus = os.cpu_count() or 1
-    return seconds, load.seconds() / (cpus * (time.perf_counter() - start))
+    return seconds, _share(load, start)
 
 
 def alternate(
@@ -165,6 +189,9 @@ def alternate(
         budget: seconds after which no further round starts.
     """
     deadline = time.perf_counter() + budget
+    first, answers, others = _first_calls(functions)
+    if sum(first.values()) > LONG:
+        return _summary([first], others, answers)
     calls = {name: _calls_per_turn(function, min_time) for name, function in functions.items()}
     made: list[tuple[float, dict[str, float]]] = []
     quiet = 0
@@ -174,19 +201,25 @@ def alternate(
         quiet += others <= MAX_OTHERS
     made.sort(key=lambda entry: entry[0])
     kept = made[: max(MIN_ROUNDS, quiet)]
-    return _summary([seconds for _, seconds in kept], statistics.mean(o for o, _ in kept))
+    return _summary([s for _, s in kept], statistics.mean(o for o, _ in kept), answers)
 
 
-def _summary(rounds: list[dict[str, float]], others: float) -> Comparison:
+def _summary(rounds: list[dict[str, float]], others: float, answers: dict[str, Any]) -> Comparison:
     first = next(iter(rounds[0]))
     timings, ratios = {}, {}
     for name in rounds[0]:
         seconds = sorted(entry[name] for entry in rounds)
-        lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive")
-        timings[name] = Timing(seconds[0], statistics.median(seconds), lower, upper)
+        timings[name] = Timing(seconds[0], statistics.median(seconds), *_quartiles(seconds))
         ratios[name] = statistics.median(entry[name] / entry[first] for entry in rounds)
     best = {name: timing.best / timings[first].best for name, timing in timings.items()}
-    return Comparison(timings, ratios, best, len(rounds), others)
+    return Comparison(timings, ratios, best, len(rounds), others, answers)
+
+
+def _quartiles(seconds: list[float]) -> tuple[float, float]:
+    if len(seconds) == 1:
+        return seconds[0], seconds[0]
+    lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+    return lower, upper
 
 
 def geometric_mean(values: list[float]) -> float:

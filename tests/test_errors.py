@@ -104,7 +104,7 @@ def test_patterns_must_not_be_empty(shape):
 # -------------------------------------------------------------------------- beta and log_weights
 
 
-@pytest.mark.parametrize("beta", [0, 0.0, -0.0, -1.0, -1, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("beta", [0, 0.0, -0.0, -1.0, -1, np.nan, np.inf, -np.inf, 10**400])
 def test_beta_must_be_positive_and_finite(beta):
     with raises(ValueError, "beta"):
         hopfix.Hopfield(GOOD, beta)

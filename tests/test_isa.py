@@ -1,6 +1,7 @@
 """Every instruction-set level that was built, each in its own process, against the naive twin."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,13 +58,18 @@ def supported(level):
     return level == hopfix.get_config()["isa"]
 
 
-def run_level(level, *argv, code=SCRIPT):
+EMULATOR = shutil.which("qemu-x86_64")
+
+
+def run_level(level, *argv, code=SCRIPT, cpu=None):
+    """Run a script at a level, on this CPU or on an emulated one."""
+    emulated = [] if cpu is None else [EMULATOR, "-cpu", cpu]
     env = os.environ | {
         "HOPFIX_ISA": level,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, argv)],
+        [*emulated, sys.executable, "-c", code, *map(str, argv)],
         env=env,
         capture_output=True,
         text=True,
@@ -142,12 +148,28 @@ def test_a_misspelt_level_is_an_error_at_import_that_names_it(value):
     assert value.strip() in message
 
 
-@pytest.mark.parametrize(
-    "level", [lv for lv in ("v2", "v3", "v4") if lv not in LEVELS or not supported(lv)]
-)
-def test_a_level_that_cannot_run_here_is_an_error_at_import(level):
-    done = run_level(level, code="import hopfix")
-    assert done.returncode == 1
-    message = done.stderr.strip().splitlines()[-1]
-    assert "HOPFIX_ISA" in message
-    assert level in message
+def test_the_command_answers_a_misspelt_level_with_one_line():
+    done = run_level("v9", code="import sys, hopfix_command; sys.exit(hopfix_command.main())")
+    assert done.returncode == 2
+    assert done.stderr.startswith("hopfix: HOPFIX_ISA: 'v9' cannot be used")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(EMULATOR is None, reason="qemu-x86_64 is not installed")
+@pytest.mark.parametrize(("cpu", "level"), [("Nehalem", "v2"), ("Haswell", "v3")])
+def test_an_older_cpu_gets_the_level_that_it_runs(cpu, level):
+    code = """
+import numpy as np, hopfix
+print(hopfix.get_config()["isa"], hopfix.Hopfield(np.eye(5), 8.0).fixed_points("starts").counts)
+"""
+    done = run_level("", code=code, cpu=cpu)
+    assert done.stdout == f"{level} {{0: 5, 1: 10, 2: 10, 3: 5, 4: 1}}\n", done.stderr
+
+
+def test_levels_that_cannot_run_here_are_errors_at_import():
+    for level in {"v2", "v3", "v4", "generic"} - set(hopfix.get_config()["isa_supported"]):
+        done = run_level(level, code="import hopfix")
+        assert done.returncode == 1
+        message = done.stderr.strip().splitlines()[-1]
+        assert "HOPFIX_ISA" in message
+        assert level in message

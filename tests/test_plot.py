@@ -7,6 +7,7 @@ import pytest
 
 import hopfix
 from hopfix import plot
+from hopfix._section import Grid
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.figure")
@@ -94,7 +95,7 @@ def test_each_memory_has_its_basin():
     network = hopfix.Hopfield(patterns / np.linalg.norm(patterns, axis=1, keepdims=True), 30.0)
     memories = network.retrieve(network.patterns).states
     view = plot.Section.of(network.patterns)
-    grid = plot._Grid.of(network, memories, view, 41)
+    grid = Grid.of(network, memories, view, 41)
     assert set(np.unique(grid.basin)) == {0, 1, 2, 3, 4}
     states = view.embed(np.array([[x, y] for y in grid.y for x in grid.x]))
     reached = network.weights(network.retrieve(states).states).argmax(axis=1)
@@ -104,9 +105,9 @@ def test_each_memory_has_its_basin():
 def test_memories_missing_from_the_list_have_no_basin(orthonormal):
     network, found = orthonormal
     view = plot.Section.of(network.patterns)
-    grid = plot._Grid.of(network, found.states[found.stable][:2], view, 21)
+    grid = Grid.of(network, found.states[found.stable][:2], view, 21)
     assert set(np.unique(grid.basin)) == {-1, 0, 1}
-    empty = plot._Grid.of(network, found.states[:0], view, 21)
+    empty = Grid.of(network, found.states[:0], view, 21)
     assert set(np.unique(empty.basin)) == {-1}
 
 

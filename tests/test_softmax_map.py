@@ -344,21 +344,21 @@ def test_numpy_and_rational_numbers_are_numbers():
 @pytest.mark.parametrize(
     ("n", "beta", "error", "message"),
     [
-        (0, 1.0, ValueError, "n must be an integer from 1 to .*, got 0"),
-        (-3, 1.0, ValueError, "n must be .*, got -3"),
-        (2**53 + 1, 1.0, ValueError, "n must be .*, got 9007199254740993"),
-        (5.0, 1.0, TypeError, "n must be .*, got 5.0 of type float"),
-        ("5", 1.0, TypeError, "n must be .*, got '5' of type str"),
-        (True, 1.0, TypeError, "n must be .*, got the bool True"),
-        (5, 0.0, ValueError, "beta must be a finite number > 0, got 0.0"),
-        (5, -1, ValueError, "beta must be .*, got -1"),
-        (5, math.nan, ValueError, "beta must be .*, got nan"),
-        (5, math.inf, ValueError, "beta must be .*, got inf"),
-        (5, 10**400, ValueError, "beta must be .*, got 1000"),
-        (5, 1j, TypeError, "beta must be .*, got 1j of type complex"),
-        (5, "2", TypeError, "beta must be .*, got '2' of type str"),
-        (5, True, TypeError, "beta must be .*, got True of type bool"),
-        (5, [2.0], TypeError, r"beta must be .*, got \[2.0\] of type list"),
+        (0, 1.0, ValueError, "n: got 0, need 1 to "),
+        (-3, 1.0, ValueError, "n: got -3, need 1 to "),
+        (2**53 + 1, 1.0, ValueError, "n: got 9007199254740993, need 1 to "),
+        (5.0, 1.0, TypeError, "n: got float, need an integer"),
+        ("5", 1.0, TypeError, "n: got str, need an integer"),
+        (True, 1.0, TypeError, "n: got bool, need an integer"),
+        (5, 0.0, ValueError, "beta: got 0.0, need a finite number > 0"),
+        (5, -1, ValueError, "beta: got -1.0, need"),
+        (5, math.nan, ValueError, "beta: got nan, need"),
+        (5, math.inf, ValueError, "beta: got inf, need"),
+        (5, 10**400, ValueError, "beta: got inf, need"),
+        (5, 1j, TypeError, "beta: got complex, need a real number"),
+        (5, "2", TypeError, "beta: got str, need a real number"),
+        (5, True, TypeError, "beta: got bool, need a real number"),
+        (5, [2.0], TypeError, "beta: got list, need a real number"),
     ],
 )
 def test_wrong_size_or_beta(call, n, beta, error, message):
@@ -369,11 +369,11 @@ def test_wrong_size_or_beta(call, n, beta, error, message):
 @pytest.mark.parametrize(
     ("n", "k", "error", "message"),
     [
-        (1, 1, ValueError, "n must be an integer from 2 to .*, got 1"),
-        (5, 0, ValueError, "k must be an integer from 1 to 4, got 0"),
-        (5, 5, ValueError, "k must be an integer from 1 to 4, got 5"),
-        (5, 1.0, TypeError, "k must be .*, got 1.0 of type float"),
-        (5, True, TypeError, "k must be .*, got the bool True"),
+        (1, 1, ValueError, "n: got 1, need 2 to "),
+        (5, 0, ValueError, "k: got 0, need 1 to 4"),
+        (5, 5, ValueError, "k: got 5, need 1 to 4"),
+        (5, 1.0, TypeError, "k: got float, need an integer"),
+        (5, True, TypeError, "k: got bool, need an integer"),
     ],
 )
 def test_wrong_threshold_arguments(n, k, error, message):
@@ -382,5 +382,5 @@ def test_wrong_threshold_arguments(n, k, error, message):
 
 
 def test_too_many_components_to_list():
-    with pytest.raises(ValueError, match="n must be an integer from 1 to 100000, got 100001"):
+    with pytest.raises(ValueError, match="n: got 100001, need 1 to 100000"):
         softmax_map.fixed_points(100_001, 1.0)

@@ -136,10 +136,9 @@ SeparationStatus separation_jvp(const Separation& separation, const T* z, const 
     const RowFault fault = solve_row<T>(separation, z + r * n, n, result, w.scratch.data());
     if (fault != RowFault::none) return fault;
     if (separation.kind == Kind::polynomial)
-      kernels.polynomial_jvp(result.slopes, result.probabilities, t + r * n, n, out + r * n,
-                             w.scratch.data());
+      kernels.polynomial_jvp(result.slopes, result.probabilities, t + r * n, n, out + r * n);
     else
-      kernels.symmetric_jvp(result.slopes, t + r * n, n, out + r * n, w.scratch.data());
+      kernels.symmetric_jvp(result.slopes, t + r * n, n, out + r * n);
     return RowFault::none;
   });
 }

@@ -85,12 +85,16 @@ def as_vector(name: str, value: npt.ArrayLike, length: int, dtype: np.dtype[Any]
 
 
 def as_real(name: str, value: object) -> float:
-    """Return a real scalar (NumPy's included) as float; bool is refused."""
+    """Return a real scalar (NumPy's included) as float, infinite if too large; bool is refused."""
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
+        return float(value)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
-            return float(value)
         raise TypeError(f"{name}: got {type(value).__name__}, need a real number")
-    return float(value)
+    number: Any = value
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def as_positive(name: str, value: object) -> float:
@@ -109,11 +113,12 @@ def as_nonnegative(name: str, value: object) -> float:
     return number
 
 
-def as_integer(name: str, value: object, least: int) -> int:
-    """Return an integer >= `least`; bool and floats are refused."""
+def as_integer(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Return an integer of `least` to `most`; bool and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: got {type(value).__name__}, need an integer")
     number = int(value)
-    if number < least:
-        raise ValueError(f"{name}: got {number}, need at least {least}")
+    if number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name}: got {number}, need {allowed}")
     return number

@@ -29,10 +29,7 @@ def resolve_threads(num_threads: int | None) -> int:
     """Return the number of threads to use: `num_threads`, or the default when it is None."""
     if num_threads is None:
         return default_threads()
-    threads = as_integer("num_threads", num_threads, 1)
-    if threads > MAX_THREADS:
-        raise ValueError(f"num_threads: got {threads}, need at most {MAX_THREADS}")
-    return threads
+    return as_integer("num_threads", num_threads, 1, MAX_THREADS)
 
 
 def get_config() -> dict[str, Any]:

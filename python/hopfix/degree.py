@@ -14,10 +14,10 @@ incomplete.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import SupportsIndex
+
+from hopfix._arrays import as_integer
 
 __all__ = ["DegreeAudit", "audit"]
 
@@ -53,7 +53,7 @@ def audit(counts: Mapping[int, int], dim: int) -> DegreeAudit:
         TypeError: counts is not a mapping, or an index, a number or dim is not an integer.
         ValueError: an index is not in 0..dim, or a number or dim is negative.
     """
-    dim = _count("dim", dim)
+    dim = as_integer("dim", dim, 0)
     by_index = _checked(counts, dim)
     degree_sum = sum(-c if index % 2 else c for index, c in by_index.items())
     if degree_sum == 1:
@@ -80,26 +80,11 @@ def _violated_inequality(counts: Mapping[int, int], dim: int) -> str | None:
 def _checked(counts: Mapping[int, int], dim: int) -> dict[int, int]:
     if not isinstance(counts, Mapping):
         raise TypeError(
-            "counts must be a mapping {Morse index: number of fixed points}, "
-            f"got {type(counts).__name__}"
+            f"counts: got {type(counts).__name__}, "
+            "need a mapping {Morse index: number of fixed points}"
         )
     checked = {}
     for key, value in counts.items():
-        index = _count("a Morse index in counts", key)
-        if index > dim:
-            raise ValueError(f"a Morse index in counts must be at most dim = {dim}, got {index}")
-        checked[index] = _count(f"counts[{index}]", value)
+        index = as_integer("a Morse index in counts", key, 0, dim)
+        checked[index] = as_integer(f"counts[{index}]", value, 0)
     return checked
-
-
-def _count(name: str, value: SupportsIndex) -> int:
-    needed = f"{name} must be an integer >= 0"
-    if isinstance(value, bool):
-        raise TypeError(f"{needed}, got the bool {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{needed}, got {value!r} of type {type(value).__name__}") from None
-    if number < 0:
-        raise ValueError(f"{needed}, got {number}")
-    return number

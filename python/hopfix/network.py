@@ -208,6 +208,26 @@ class Hopfield:
             gradients["states"] = gradients["states"].reshape((*leading, -1))
         return gradients[wrt] if isinstance(wrt, str) else tuple(gradients[n] for n in names)
 
+    @overload
+    def vjp_fixed_point(
+        self,
+        states: npt.ArrayLike,
+        cotangents: npt.ArrayLike,
+        wrt: Sequence[str],
+        *,
+        tol: float | None = None,
+    ) -> tuple[FloatArray, ...]: ...
+
+    @overload
+    def vjp_fixed_point(
+        self,
+        states: npt.ArrayLike,
+        cotangents: npt.ArrayLike,
+        wrt: str = "patterns",
+        *,
+        tol: float | None = None,
+    ) -> FloatArray: ...
+
     def vjp_fixed_point(
         self,
         states: npt.ArrayLike,

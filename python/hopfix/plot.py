@@ -7,7 +7,6 @@ pyplot, opens a window or changes matplotlib's settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import cycle, islice
 from string import ascii_lowercase
 from textwrap import wrap
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hopfix._section import Floats, Grid, Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Section", "landscape", "require_matplotlib"]
 
-Floats = NDArray[np.floating[Any]]
 Images = tuple[int, int] | Callable[[Floats], Floats]
 
 # Paul Tol's "muted" scheme, made for colour-blind readers; basins are labelled besides.
@@ -36,8 +36,6 @@ _BASIN_COLOURS = (
 _MARKERS = "^sDpXPhv<>"
 _STRIP_COLUMNS = 5
 _STRIP_ROWS = 6
-_MAX_SURFACE_PATTERNS = 64
-_SCALING_STEPS = 300
 
 
 def landscape(
@@ -111,144 +109,6 @@ def landscape(
     return figure
 
 
-@dataclass(frozen=True, eq=False)
-class Section:
-    """A two-dimensional surface in state space and the flat map of it.
-
-    Attributes:
-        positions: (N, 2) place of each pattern on the map.
-        mean: (d,) mean of the patterns, the state at the origin of the map.
-        anchors: (M, 2) places with a prescribed state: all positions, or none.
-        coefficients: (M + 3, d) of the thin-plate spline from places to states minus the mean: one
-            row per anchor, then the constant and the two slopes.
-    """
-
-    positions: Floats
-    mean: Floats
-    anchors: Floats
-    coefficients: Floats
-
-    @classmethod
-    def of(cls, patterns: Floats, kind: str = "auto") -> Section:
-        """Return the section of patterns (N, d).
-
-        Args:
-            patterns: (N, d) array.
-            kind: "plane" is the plane of the first two principal components. "surface" places
-                the patterns so that their distances on the map are as close to those in d
-                dimensions as can be (multidimensional scaling), and takes the smoothest surface
-                (thin-plate spline) through all of them, so that every memory has its basin in the
-                picture; patterns in a plane give that plane. "auto" is the surface for at most 64
-                patterns and the plane for more.
-
-        Raises:
-            ValueError: `kind` is none of these.
-        """
-        if kind not in ("auto", "plane", "surface"):
-            raise ValueError(f'section: must be "auto", "plane" or "surface", got {kind!r}')
-        mean: Floats = np.asarray(np.mean(patterns, axis=0, dtype=np.float64))
-        centred = patterns - mean
-        axes = _principal_axes(centred)
-        if kind == "plane" or (kind == "auto" and len(patterns) > _MAX_SURFACE_PATTERNS):
-            coefficients = np.concatenate([np.zeros((1, len(mean))), axes])
-            return cls(centred @ axes.T, mean, np.empty((0, 2)), coefficients)
-        positions = _scaled_to_plane(centred, centred @ axes.T)
-        return cls(positions, mean, positions, _thin_plate(positions, centred))
-
-    def locate(self, weights: Floats) -> Floats:
-        """Return the places (K, 2) of fixed points with weights (K, N): means of the patterns'."""
-        places: Floats = weights @ self.positions
-        return places
-
-    def embed(self, places: Floats) -> Floats:
-        """Return the states (P, d) at places (P, 2)."""
-        states: Floats = self.mean + _thin_plate_basis(places, self.anchors) @ self.coefficients
-        return states
-
-
-def _principal_axes(centred: Floats) -> Floats:
-    """Return the first two principal directions (2, d), zero rows where there are none."""
-    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
-    axes = np.zeros((2, centred.shape[1]))
-    kept = int(np.count_nonzero(scales[:2] > 1e-10 * max(1.0, float(scales[0]))))
-    for axis, direction in zip(axes, directions[:kept], strict=False):
-        axis[:] = direction * np.copysign(1.0, direction[np.abs(direction).argmax()])
-    return axes
-
-
-def _scaled_to_plane(points: Floats, places: Floats) -> Floats:
-    """Return places (N, 2) whose distances approach those of points (N, d).
-
-    Metric multidimensional scaling by majorisation (Guttman transforms), from the places given:
-    the sum of squared differences of distances falls at every step.
-    """
-    wanted = np.linalg.norm(points[:, None] - points, axis=-1)
-    for _ in range(_SCALING_STEPS):
-        actual = np.linalg.norm(places[:, None] - places, axis=-1)
-        ratio = np.divide(wanted, actual, out=np.zeros_like(wanted), where=actual > 1e-12)
-        places = (ratio.sum(axis=1)[:, None] * places - ratio @ places) / len(places)
-    return places
-
-
-def _thin_plate_basis(points: Floats, anchors: Floats) -> Floats:
-    """Return (P, M + 3): r² log r to each anchor, then 1, x, y."""
-    squared = np.sum((points[:, None, :] - anchors[None, :, :]) ** 2, axis=-1)
-    radial = 0.5 * squared * np.log(np.maximum(squared, np.finfo(float).tiny))
-    return np.concatenate([radial, np.ones((len(points), 1)), points], axis=1)
-
-
-def _thin_plate(anchors: Floats, values: Floats) -> Floats:
-    """Return coefficients (M + 3, d) with which the spline takes values (M, d) at the anchors.
-
-    Least squares: anchors that coincide or lie on one line are no error.
-    """
-    basis = _thin_plate_basis(anchors, anchors)
-    system = np.zeros((len(anchors) + 3, len(anchors) + 3))
-    system[: len(anchors)] = basis
-    system[len(anchors) :, : len(anchors)] = basis[:, len(anchors) :].T
-    right_side = np.concatenate([values, np.zeros((3, values.shape[1]))])
-    coefficients: Floats = np.linalg.lstsq(system, right_side, rcond=None)[0]
-    return coefficients
-
-
-@dataclass(frozen=True, eq=False)
-class _Grid:
-    """States of a section on a grid: x (R,), y (R,), energy (R, R), basin (R, R; −1 for none)."""
-
-    x: Floats
-    y: Floats
-    energy: Floats
-    basin: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, network: Hopfield, memories: Floats, view: Section, resolution: int) -> _Grid:
-        """Retrieve from every point of the grid, in one batch."""
-        low, high = view.positions.min(axis=0), view.positions.max(axis=0)
-        half = 0.5 * float(np.max(high - low)) * 1.3 or 1.0
-        centre = 0.5 * (low + high)
-        x, y = (np.linspace(c - half, c + half, resolution) for c in centre)
-        grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        states = view.embed(grid).astype(network.patterns.dtype)
-        basin = _nearest(network.retrieve(states).states, memories)
-        shape = (resolution, resolution)
-        return cls(x, y, network.energy(states).reshape(shape), basin.reshape(shape))
-
-
-def _nearest(states: Floats, memories: Floats) -> NDArray[np.intp]:
-    """Return which memory each state has reached, −1 for none."""
-    if len(memories) == 0:
-        return np.full(len(states), -1, dtype=np.intp)
-    scale = float(np.max(np.linalg.norm(memories, axis=1)))
-    nearest = np.zeros(len(states), dtype=np.intp)
-    closest = np.full(len(states), np.inf)
-    for k, memory in enumerate(memories):
-        distance = np.linalg.norm(states - memory, axis=1)
-        nearest[distance < closest] = k
-        closest = np.minimum(closest, distance)
-    nearest[closest > 1e-3 * max(1.0, scale)] = -1
-    return nearest
-
-
 def _draw_map(
     ax: Axes,
     network: Hopfield,
@@ -260,7 +120,7 @@ def _draw_map(
 ) -> None:
     """Draw basins, contours and fixed points."""
     memories = _memories(fixed_points)
-    grid = _Grid.of(network, fixed_points.states[memories], view, resolution)
+    grid = Grid.of(network, fixed_points.states[memories], view, resolution)
     floor, ceiling = float(grid.energy.min()), float(np.quantile(grid.energy, 0.85))
     _draw_basins(ax, grid, floor, ceiling)
     _draw_contours(ax, grid, floor, ceiling)
@@ -271,7 +131,7 @@ def _draw_map(
     ax.set_aspect("equal")
 
 
-def _draw_basins(ax: Axes, grid: _Grid, floor: float, ceiling: float) -> None:
+def _draw_basins(ax: Axes, grid: Grid, floor: float, ceiling: float) -> None:
     """Colour each point by its basin, paler the higher its energy, with an outline."""
     height = np.clip((grid.energy - floor) / max(ceiling - floor, 1e-300), 0, 1)[..., None]
     whiteness = 0.35 + 0.5 * height
@@ -305,7 +165,7 @@ def _basin_colours(count: int) -> Floats:
     return np.array([to_rgb(colour) for colour in colours])
 
 
-def _draw_contours(ax: Axes, grid: _Grid, floor: float, ceiling: float) -> None:
+def _draw_contours(ax: Axes, grid: Grid, floor: float, ceiling: float) -> None:
     """Draw lines of equal energy."""
     if ceiling > floor:
         levels = np.linspace(floor, ceiling, 16)[1:]

@@ -100,7 +100,7 @@ def _derivative(
     t = _as_tangents(tangents, z)
     answer = _core.separation_jvp(rule, _rows(z), _rows(t), resolve_threads(num_threads))
     result = _checked(answer, z.shape[:-1]).reshape(z.shape)
-    if not np.isfinite(result).all():
+    if _core.first_not_finite(result) >= 0:
         raise ValueError("t: the derivative in this direction overflows")
     return result
 
@@ -221,9 +221,7 @@ class _Polynomial(_Separation):
 
     @staticmethod
     def _rule(n: int, rectified: bool) -> _core.Separation:
-        power = as_integer("n", n, 1)
-        if power > _LARGEST_POWER:
-            raise ValueError(f"n: got {power}, need at most {_LARGEST_POWER}")
+        power = as_integer("n", n, 1, _LARGEST_POWER)
         if not isinstance(rectified, (bool, np.bool_)):
             raise TypeError(f"rectified: got {type(rectified).__name__}, need a bool")
         if power % 2 and not rectified:

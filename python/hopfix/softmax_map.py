@@ -19,16 +19,13 @@ Points in Modern Continuous Hopfield Networks".
 
 from __future__ import annotations
 
-import math
-import numbers
-import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import SupportsIndex
 
 from hopfix import _core
+from hopfix._arrays import as_integer, as_positive
 
 __all__ = ["FixedPointClass", "count", "fixed_points", "threshold"]
 
@@ -73,8 +70,8 @@ def threshold(n: int, k: int = 1) -> float:
         TypeError: an argument is not an integer.
         ValueError: an argument is out of its range.
     """
-    n = _integer("n", n, 2, _LARGEST_EXACT)
-    k = _integer("k", k, 1, n - 1)
+    n = as_integer("n", n, 2, _LARGEST_EXACT)
+    k = as_integer("k", k, 1, n - 1)
     return _core.softmax_map_threshold(n, k)
 
 
@@ -88,8 +85,8 @@ def count(n: int, beta: float) -> int:
         TypeError: n is not an integer or beta not a number.
         ValueError: n < 1, or beta is not finite and positive.
     """
-    n = _integer("n", n, 1, _LARGEST_EXACT)
-    beta = _positive("beta", beta)
+    n = as_integer("n", n, 1, _LARGEST_EXACT)
+    beta = as_positive("beta", beta)
     if n == 1:
         return 1
     if beta > n:
@@ -120,8 +117,8 @@ def fixed_points(n: int, beta: float) -> list[FixedPointClass]:
         TypeError: n is not an integer or beta not a number.
         ValueError: n is not in 1..100,000, or beta is not finite and positive.
     """
-    n = _integer("n", n, 1, _LARGEST_LISTED)
-    beta = _positive("beta", beta)
+    n = as_integer("n", n, 1, _LARGEST_LISTED)
+    beta = as_positive("beta", beta)
     *classes, centre = _core.softmax_map_classes(n, beta).tolist()
 
     result = []
@@ -154,29 +151,3 @@ def _merged(*pairs: tuple[float, int]) -> tuple[tuple[float, int], ...]:
         if multiplicity > 0:
             spectrum[value] = spectrum.get(value, 0) + multiplicity
     return tuple(spectrum.items())
-
-
-def _integer(name: str, value: SupportsIndex, low: int, high: int) -> int:
-    needed = f"{name} must be an integer from {low} to {high}"
-    if isinstance(value, bool):
-        raise TypeError(f"{needed}, got the bool {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{needed}, got {value!r} of type {type(value).__name__}") from None
-    if not low <= number <= high:
-        raise ValueError(f"{needed}, got {number}")
-    return number
-
-
-def _positive(name: str, value: object) -> float:
-    needed = f"{name} must be a finite number > 0"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{needed}, got {value!r} of type {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not (math.isfinite(number) and number > 0.0):
-        raise ValueError(f"{needed}, got {value!r}")
-    return number

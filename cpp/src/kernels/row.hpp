@@ -105,22 +105,46 @@ inline RowFault find_max(const T* z, std::ptrdiff_t n, T* maximum) {
   return RowFault::none;
 }
 
+// each(entry, place, kept) for the entries of all groups in which any is >= cut, in order; kept:
+// the entry itself is.
+template <class T, class Each>
+inline void for_groups_at_least(const T* z, std::ptrdiff_t n, T cut, const Each& each) {
+  for_groups<kLanes<T>>(z, n, [&](const T* group, std::ptrdiff_t i) {
+    if (!any_at_least(load(group), broadcast(cut))) return;
+    const std::ptrdiff_t size = n - i < kLanes<T> ? n - i : kLanes<T>;
+    for (std::ptrdiff_t l = 0; l < size; ++l) each(group[l], i + l, group[l] >= cut);
+  });
+}
+
 // Copies the entries >= cut, in order, and pads them with -inf to whole vectors. Returns their
 // number. `out` has room for n + kLanes<double> numbers.
 template <class T>
 inline std::ptrdiff_t collect(const T* z, std::ptrdiff_t n, T cut, double* out) {
   std::ptrdiff_t count = 0;
-  for_groups<kLanes<T>>(z, n, [&](const T* group, std::ptrdiff_t i) {
-    if (!any_at_least(load(group), broadcast(cut))) return;
-    const std::ptrdiff_t size = n - i < kLanes<T> ? n - i : kLanes<T>;
-    for (std::ptrdiff_t l = 0; l < size; ++l) {
-      out[count] = static_cast<double>(group[l]);
-      count += group[l] >= cut;
-    }
+  for_groups_at_least(z, n, cut, [&](T entry, std::ptrdiff_t, bool kept) {
+    out[count] = static_cast<double>(entry);
+    count += kept;
   });
   for (int l = 0; l < kLanes<double>; ++l) out[count + l] = kMinusInfinity<double>;
   return count;
 }
+
+// Medians of three values at places that any fixed sequence makes unlikely to be bad ones.
+class Pivots {
+ public:
+  double operator()(const double* values, std::ptrdiff_t n) {
+    const double a = values[place(n)], b = values[place(n)], c = values[place(n)];
+    return a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
+  }
+
+ private:
+  std::ptrdiff_t place(std::ptrdiff_t n) {
+    random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::ptrdiff_t>((random_ >> 33) % static_cast<std::uint64_t>(n));
+  }
+
+  std::uint64_t random_ = 1;
+};
 
 // The smallest of `count` > 0 values that is kept, given that the largest one is and that a value
 // is kept if a smaller one is. Expected O(count) and O(log count) calls of kept(value).
@@ -129,19 +153,14 @@ template <class Kept>
 inline double smallest_kept(const double* values, std::ptrdiff_t count, double maximum,
                             double* undecided, const Kept& kept) {
   double lowest = maximum;
-  std::uint64_t random = 1;  // any fixed sequence makes a bad order of the values unlikely
-  const auto pick = [&random](std::ptrdiff_t n) {
-    random = random * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<std::ptrdiff_t>((random >> 33) % static_cast<std::uint64_t>(n));
-  };
+  Pivots pick;
   std::ptrdiff_t left = 0;
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     undecided[left] = values[i];
     left += values[i] < maximum;
   }
   while (left > 0) {
-    const double a = undecided[pick(left)], b = undecided[pick(left)], c = undecided[pick(left)];
-    const double pivot = a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
+    const double pivot = pick(undecided, left);
     const bool keep = kept(pivot);
     if (keep) lowest = pivot;
     std::ptrdiff_t next = 0;
@@ -153,6 +172,45 @@ inline double smallest_kept(const double* values, std::ptrdiff_t count, double m
     left = next;
   }
   return lowest;
+}
+
+// Moves the values that belong to the front, and returns their number.
+template <class Belongs>
+inline std::ptrdiff_t partition(double* values, std::ptrdiff_t count, const Belongs& belongs) {
+  std::ptrdiff_t front = 0;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const double value = values[i];
+    values[i] = values[front];
+    values[front] = value;
+    front += belongs(value);
+  }
+  return front;
+}
+
+struct Ranked {
+  double value;
+  std::ptrdiff_t equal;  // how many of the k largest equal it
+};
+
+// The k-th largest of `count` values, 1 <= k <= count, which are put in another order. Expected
+// O(count).
+inline Ranked kth_largest(double* values, std::ptrdiff_t count, std::ptrdiff_t k) {
+  Pivots pick;
+  for (;;) {
+    const double pivot = pick(values, count);
+    const std::ptrdiff_t above = partition(values, count, [&](double x) { return x > pivot; });
+    if (k <= above) {
+      count = above;
+      continue;
+    }
+    values += above;
+    count -= above;
+    k -= above;
+    const std::ptrdiff_t below = partition(values, count, [&](double x) { return x < pivot; });
+    if (k <= count - below) return {pivot, k};
+    k -= count - below;
+    count = below;
+  }
 }
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -106,12 +106,20 @@ RowFault entmax(const T* z, std::ptrdiff_t n, double alpha, const RowResult<T>& 
   return RowFault::none;
 }
 
-// Counts the entries above a value.
-double count_above(const double* z, std::ptrdiff_t n, double value) {
-  Vec<double> count = {};
-  for (std::ptrdiff_t i = 0; i < n; i += W)
-    count += load(z + i) > value ? broadcast(1.0) : Vec<double>{};
-  return sum_of_lanes(count);
+// A number that at least k entries of a row reach, and few others if k is small: the k-th largest
+// of the maxima of about 4 k groups.
+template <class T>
+T bound_of_kth(const T* z, std::ptrdiff_t n, std::ptrdiff_t k, double* scratch) {
+  constexpr int lanes = kLanes<T>;
+  const std::ptrdiff_t depth = n / (4 * (k > lanes ? k : lanes)), step = depth * lanes;
+  if (depth < 2) return kMinusInfinity<T>;
+  std::ptrdiff_t groups = 0;
+  for (std::ptrdiff_t i = 0; i + step <= n; i += step) {
+    Vec<T> top = load(z + i);
+    for (std::ptrdiff_t j = lanes; j < step; j += lanes) top = max(load(z + i + j), top);
+    for (int l = 0; l < lanes; ++l) scratch[groups++] = static_cast<double>(top[l]);
+  }
+  return static_cast<T>(kth_largest(scratch, groups, k).value);
 }
 
 template <class T>
@@ -120,35 +128,42 @@ RowFault topk(const T* z, std::ptrdiff_t n, std::ptrdiff_t k, const RowResult<T>
   T maximum;
   const RowFault fault = find_max(z, n, &maximum);
   if (fault != RowFault::none) return fault;
-  double* chosen = scratch + n + kRowSlack;
-  collect(z, n, kMinusInfinity<T>, scratch);
-  const auto wanted = static_cast<double>(k);
-  const double top = static_cast<double>(maximum);
-  const double least = smallest_kept(scratch, n, top, chosen, [&](double value) {
-    return count_above(scratch, n, value) < wanted;
+  const std::ptrdiff_t candidates = collect(z, n, bound_of_kth(z, n, k, scratch), scratch);
+  const Ranked least = kth_largest(scratch, candidates, k);
+  double *chosen = scratch, *places = scratch + n + kRowSlack;
+  std::ptrdiff_t count = 0, ties = least.equal;
+  const T lowest = static_cast<T>(least.value);
+  for_groups_at_least(z, n, lowest, [&](T entry, std::ptrdiff_t place, bool kept) {
+    chosen[count] = static_cast<double>(entry);
+    places[count] = static_cast<double>(place);
+    const bool tie = entry == lowest;
+    count += kept && (!tie || ties > 0);
+    ties -= tie;
   });
-  auto ties = k - static_cast<std::ptrdiff_t>(count_above(scratch, n, least));
-  const auto takes = [least](double x, std::ptrdiff_t& left) {
-    return x > least || (x == least && left-- > 0);
-  };
-  std::ptrdiff_t count = 0;
-  for (std::ptrdiff_t i = 0, left = ties; i < n; ++i)
-    if (takes(scratch[i], left)) chosen[count++] = scratch[i];
-  const double sum = exponentials(chosen, count, top, chosen);
-  for (std::ptrdiff_t i = 0, next = 0; i < n; ++i) {
-    const double p = takes(scratch[i], ties) ? chosen[next++] / sum : 0;
-    result.probabilities[i] = static_cast<T>(p);
-    if (result.slopes != nullptr) result.slopes[i] = p;
+  const double sum = exponentials(chosen, k, static_cast<double>(maximum), chosen);
+  divide(chosen, k, sum);
+  for (std::ptrdiff_t i = 0; i < n; ++i) result.probabilities[i] = 0;
+  for (std::ptrdiff_t i = 0; i < k; ++i)
+    result.probabilities[static_cast<std::ptrdiff_t>(places[i])] = static_cast<T>(chosen[i]);
+  if (result.slopes != nullptr) {
+    for (std::ptrdiff_t i = 0; i < n; ++i) result.slopes[i] = 0;
+    for (std::ptrdiff_t i = 0; i < k; ++i)
+      result.slopes[static_cast<std::ptrdiff_t>(places[i])] = chosen[i];
   }
-  if (result.conjugate != nullptr) *result.conjugate = static_cast<T>(top + __builtin_log(sum));
+  if (result.conjugate != nullptr)
+    *result.conjugate = static_cast<T>(static_cast<double>(maximum) + __builtin_log(sum));
   return RowFault::none;
 }
 
+// x^exponent, exponent >= 0.
 Pair integer_power(Pair x, std::ptrdiff_t exponent) {
-  Pair result = {broadcast(1.0), {}};
-  for (; exponent > 0; exponent >>= 1) {
-    if (exponent & 1) result = result * x;
-    x = x * x;
+  if (exponent == 0) return Pair{broadcast(1.0), Vec<double>{}};
+  std::ptrdiff_t bit = 1;
+  while (bit <= exponent / 2) bit *= 2;
+  Pair result = x;
+  while ((bit /= 2) > 0) {
+    result = result * result;
+    if (exponent & bit) result = result * x;
   }
   return result;
 }
@@ -193,44 +208,74 @@ RowFault polynomial(const T* z, std::ptrdiff_t n, std::ptrdiff_t power, bool rec
   return RowFault::none;
 }
 
-// out = s (t - shift), for tangents shifted by that of the largest slope: where that slope is far
-// above all others, nothing cancels.
+// The limit of out = s (t - shift) as one of the slopes grows to infinity: what flows into the
+// others comes from that entry.
 template <class T>
-void symmetric_jvp(const double* slopes, const T* t, std::ptrdiff_t n, T* out, double* scratch) {
-  std::ptrdiff_t steepest = 0;
-  for (std::ptrdiff_t i = 1; i < n; ++i) steepest = slopes[i] > slopes[steepest] ? i : steepest;
-  const double largest = slopes[steepest], origin = static_cast<double>(t[steepest]);
-  double* gaps = scratch;
-  double* weighted = scratch + n + kRowSlack;
-  const bool infinite = largest > std::numeric_limits<double>::max();
-  double weight = 0, moment = 0, infinities = 0;
+void infinitely_steep_jvp(const double* slopes, const T* t, std::ptrdiff_t n, double origin,
+                          T* out) {
+  const auto infinite = [&](std::ptrdiff_t i) {
+    return slopes[i] > std::numeric_limits<double>::max();
+  };
+  double moment = 0, infinities = 0;
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    gaps[i] = static_cast<double>(t[i]) - origin;
-    const bool here = slopes[i] > std::numeric_limits<double>::max();
-    infinities += here;
-    weighted[i] = here ? 0 : infinite ? slopes[i] : slopes[i] / largest;
-    weight += weighted[i];
-    moment += weighted[i] * gaps[i];
+    moment += infinite(i) ? 0 : slopes[i] * (static_cast<double>(t[i]) - origin);
+    infinities += infinite(i);
   }
-  const double mean = infinite ? 0 : moment / weight;
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    const bool here = slopes[i] > std::numeric_limits<double>::max();
-    // What flows into the others comes from the infinitely steep entry.
-    const double limit = gaps[i] == 0 ? -moment / infinities : slopes[i] * gaps[i];
-    out[i] = static_cast<T>(here ? limit : slopes[i] * (gaps[i] - mean));
+    const double gap = static_cast<double>(t[i]) - origin;
+    const double flow = infinite(i) && gap == 0 ? -moment / infinities : slopes[i] * gap;
+    out[i] = static_cast<T>(flow);
   }
 }
 
+// out = s (t - shift), for tangents shifted by that of the largest slope: where that slope is far
+// above all others, nothing cancels.
 template <class T>
-void polynomial_jvp(const double* slopes, const T* probabilities, const T* t, std::ptrdiff_t n,
-                    T* out, double* scratch) {
+void symmetric_jvp(double* slopes, const T* t, std::ptrdiff_t n, T* out) {
+  const Vec<double> zero = {};
+  store(slopes + n, zero);
+  Vec<double> top = {};
+  for (std::ptrdiff_t i = 0; i < n; i += W) top = max(load(slopes + i), top);
+  double largest = 0;
+  for (int l = 0; l < W; ++l) largest = top[l] > largest ? top[l] : largest;
+  std::ptrdiff_t steepest = 0;
+  while (!any_at_least(load(slopes + steepest), broadcast(largest))) steepest += W;
+  while (slopes[steepest] < largest) ++steepest;
+  const double origin = static_cast<double>(t[steepest]);
+  if (largest > std::numeric_limits<double>::max())
+    return infinitely_steep_jvp(slopes, t, n, origin, out);
+  int exponent;
+  __builtin_frexp(largest, &exponent);
+  const double unit = __builtin_ldexp(1.0, -exponent);  // the sums must not overflow
+  Vec<double> weight = {}, moment = {};
+  for_groups<W>(t, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> s = load(slopes + i) * unit;
+    weight += s;
+    moment += s > 0 ? s * (widen(group) - origin) : zero;  // the padding is infinite
+  });
+  const double mean = sum_of_lanes(moment) / sum_of_lanes(weight);
+  for_groups<W>(t, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> change = load(slopes + i) * ((widen(group) - origin) - mean);
+    put_group<W>(out, n, i, [&](T* to) { narrow(to, change); });
+  });
+}
+
+template <class T>
+void polynomial_jvp(double* slopes, const T* probabilities, const T* t, std::ptrdiff_t n, T* out) {
+  const Vec<double> zero = {};
+  store(slopes + n, zero);
   CompensatedSum<double> sum;
-  for (std::ptrdiff_t i = 0; i < n; ++i) scratch[i] = slopes[i] * static_cast<double>(t[i]);
-  for (int l = 0; l < W; ++l) scratch[n + l] = 0;
-  for (std::ptrdiff_t i = 0; i < n; i += W) sum.add(load(scratch + i));
+  for_groups<W>(t, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> s = load(slopes + i);
+    const Vec<double> gain = s != 0 ? s * widen(group) : zero;  // the padding is infinite
+    store(slopes + i, gain);
+    sum.add(gain);
+  });
   const double flow = sum.total();
-  for (std::ptrdiff_t i = 0; i < n; ++i)
-    out[i] = static_cast<T>(scratch[i] - static_cast<double>(probabilities[i]) * flow);
+  for_groups<W>(probabilities, n, [&](const T* group, std::ptrdiff_t i) {
+    const Vec<double> change = load(slopes + i) - widen(group) * flow;
+    put_group<W>(out, n, i, [&](T* to) { narrow(to, change); });
+  });
 }
 
 template <class T>

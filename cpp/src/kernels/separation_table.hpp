@@ -34,12 +34,11 @@ struct SeparationKernels {
   // p ~ max(z, 0)^power, or |z|^power; no conjugate.
   RowFault (*polynomial)(const T* z, std::ptrdiff_t n, std::ptrdiff_t power, bool rectified,
                          const RowResult<T>& result, double* scratch);
-  // out = (diag(s) - s s^T / sum(s)) t. One entry of s may be infinite.
-  void (*symmetric_jvp)(const double* slopes, const T* t, std::ptrdiff_t n, T* out,
-                        double* scratch);
-  // out = (diag(s) - p s^T) t.
-  void (*polynomial_jvp)(const double* slopes, const T* probabilities, const T* t, std::ptrdiff_t n,
-                         T* out, double* scratch);
+  // out = (diag(s) - s s^T / sum(s)) t. One entry of s may be infinite; s is overwritten.
+  void (*symmetric_jvp)(double* slopes, const T* t, std::ptrdiff_t n, T* out);
+  // out = (diag(s) - p s^T) t; s is overwritten.
+  void (*polynomial_jvp)(double* slopes, const T* probabilities, const T* t, std::ptrdiff_t n,
+                         T* out);
 };
 
 struct SeparationTable {
