@@ -1,5 +1,6 @@
 #include "hopfix/implicit.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "normal_matrix.hpp"
@@ -13,10 +14,16 @@ void solve_fixed_point_adjoint(const Network<double>& network, const double* sta
   const std::ptrdiff_t dim = network.dim();
   for_each_state(network, states, count, within_reason(network, count * dim, execution),
                  [&](std::ptrdiff_t s, StateSoftmax<double>& softmax, const Execution& inner) {
-                   std::vector<double> rows;
-                   const std::ptrdiff_t live = softmax.weighted_rows(rows);
-                   distances[s] = solve_identity_minus(NormalMatrix(rows.data(), live, dim),
-                                                       cotangents + s * dim, out + s * dim, inner);
+                   const double* c = cotangents + s * dim;
+                   double* x = out + s * dim;
+                   if (std::min(softmax.live(), dim) <= kDenseSolve) {
+                     std::vector<double> rows;
+                     const std::ptrdiff_t live = softmax.weighted_rows(rows);
+                     distances[s] =
+                         solve_identity_minus(NormalMatrix(rows.data(), live, dim), c, x);
+                   } else {
+                     distances[s] = solve_identity_minus(softmax.map(inner), c, x);
+                   }
                  });
 }
 

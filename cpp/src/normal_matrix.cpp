@@ -14,8 +14,6 @@ namespace hopfix {
 namespace {
 
 constexpr double kUnit = std::numeric_limits<double>::epsilon() / 2;
-// Below these orders dense methods are faster, as measured.
-constexpr std::ptrdiff_t kDenseEigenvalue = 64, kDenseSolve = 768;
 
 double dot(const double* x, const double* y, std::ptrdiff_t count) {
   double sum = 0;
@@ -72,8 +70,82 @@ double subtract_from_identity(std::vector<double>& m, std::ptrdiff_t order) {
   return largest;
 }
 
+}  // namespace
+
+std::vector<double> NormalMatrix::gram() const {
+  std::vector<double> result(static_cast<std::size_t>(order() * order()));
+  const auto& dense = *isa::table().dense;
+  if (order() > 0)
+    (count_ < dim_ ? dense.gram_rows : dense.gram_columns)(rows_, count_, dim_, result.data());
+  return result;
+}
+
+Lanczos::Lanczos(const SymmetricMap& map, const double* start)
+    : map_(map), next_(start, start + map.dim) {
+  start_norm_ = next_norm_ = norm(next_);
+  invariant_ = !(start_norm_ > 0);
+}
+
+bool Lanczos::extend() {
+  if (invariant_) return false;
+  std::vector<double> v = next_;
+  for (double& entry : v) entry /= next_norm_;
+  if (!basis_.empty()) off_diagonal_.push_back(next_norm_);
+  basis_.push_back(std::move(v));
+  map_.multiply(basis_.back().data(), next_.data());
+  diagonal_.push_back(dot(basis_.back().data(), next_.data(), map_.dim));
+  scale_ = std::max({scale_, diagonal_.back(), norm(next_)});
+  // Twice is enough (Parlett, The Symmetric Eigenvalue Problem, 1998, section 6.9).
+  for (int pass = 0; pass < 2; ++pass)
+    for (const auto& u : basis_) add_scaled(-dot(u.data(), next_.data(), map_.dim), u, next_);
+  next_norm_ = norm(next_);
+  invariant_ = !(next_norm_ > 8 * kUnit * scale_) || steps() == map_.dim;
+  return true;
+}
+
+std::vector<double> Lanczos::projection() const {
+  const std::size_t k = diagonal_.size();
+  std::vector<double> t(k * k);
+  for (std::size_t i = 0; i < k; ++i) {
+    t[i * k + i] = diagonal_[i];
+    if (i + 1 < k) t[i * k + i + 1] = t[(i + 1) * k + i] = off_diagonal_[i];
+  }
+  return t;
+}
+
+void Lanczos::combine(const double* y, double* x) const {
+  std::vector<double> sum(static_cast<std::size_t>(map_.dim));
+  for (std::size_t j = 0; j < basis_.size(); ++j) add_scaled(y[j], basis_[j], sum);
+  std::copy(sum.begin(), sum.end(), x);
+}
+
+double largest_eigenvalue(const NormalMatrix& matrix) {
+  if (matrix.order() == 0) return 0;
+  std::vector<double> values(static_cast<std::size_t>(matrix.order()));
+  require_eigen(matrix.gram(), values, nullptr);
+  return std::max(0.0, values.back());
+}
+
+double largest_eigenvalue(const SymmetricMap& map, double tolerance) {
+  Lanczos lanczos(map, pseudo_random(map.dim).data());
+  std::vector<double> values;
+  for (std::ptrdiff_t look = 8;; look = next_look(look)) {
+    while (lanczos.steps() < look && lanczos.extend()) continue;
+    const auto k = static_cast<std::size_t>(lanczos.steps());
+    values.resize(k);
+    std::vector<double> vectors(k * k);
+    require_eigen(lanczos.projection(), values, vectors.data());
+    // The residual of the Ritz pair bounds its error; its square over the gap is sharper.
+    const double largest = values.back();
+    const double residual = lanczos.coupling() * std::fabs(vectors[k * k - 1]);
+    const double gap = k > 1 ? largest - values[k - 2] : 0;
+    const double error = gap > residual ? residual * residual / gap : residual;
+    if (!(error > tolerance * largest)) return std::max(0.0, largest);
+  }
+}
+
 // x = c + A^T (I - A A^T)^-1 A c (Woodbury), or LU of I - A^T A where that is smaller.
-double solve_densely(const NormalMatrix& matrix, const double* c, double* x) {
+double solve_identity_minus(const NormalMatrix& matrix, const double* c, double* x) {
   const auto& dense = *isa::table().dense;
   const std::ptrdiff_t order = matrix.order(), dim = matrix.dim();
   std::vector<double> system = matrix.gram();
@@ -96,104 +168,13 @@ double solve_densely(const NormalMatrix& matrix, const double* c, double* x) {
   return distance / std::max(1.0, size);
 }
 
-}  // namespace
-
-void NormalMatrix::apply(const double* x, double* y, const Execution& execution) const {
-  constexpr std::ptrdiff_t kBlockNumbers = 1 << 18;
-  const std::ptrdiff_t height = std::max<std::ptrdiff_t>(1, kBlockNumbers / (4 * dim_)) * 4;
-  const std::ptrdiff_t blocks = (count_ + height - 1) / height;
-  std::vector<double> partial(static_cast<std::size_t>(blocks * dim_));
-  parallel_for(blocks, execution, [&](std::ptrdiff_t b, int) {
-    const std::ptrdiff_t first = b * height;
-    isa::table().derivatives->normal_product(
-        rows_ + first * dim_, x, std::min(height, count_ - first), dim_, partial.data() + b * dim_);
-  });
-  std::fill_n(y, dim_, 0.0);
-  for (std::ptrdiff_t b = 0; b < blocks; ++b)
-    for (std::ptrdiff_t k = 0; k < dim_; ++k)
-      y[k] += partial[static_cast<std::size_t>(b * dim_ + k)];
-}
-
-std::vector<double> NormalMatrix::gram() const {
-  std::vector<double> result(static_cast<std::size_t>(order() * order()));
-  const auto& dense = *isa::table().dense;
-  if (order() > 0)
-    (count_ < dim_ ? dense.gram_rows : dense.gram_columns)(rows_, count_, dim_, result.data());
-  return result;
-}
-
-Lanczos::Lanczos(const NormalMatrix& matrix, const double* start, const Execution& execution)
-    : matrix_(matrix), execution_(execution), next_(start, start + matrix.dim()) {
-  start_norm_ = next_norm_ = norm(next_);
-  invariant_ = !(start_norm_ > 0);
-}
-
-bool Lanczos::extend() {
-  if (invariant_) return false;
-  std::vector<double> v = next_;
-  for (double& entry : v) entry /= next_norm_;
-  if (!basis_.empty()) off_diagonal_.push_back(next_norm_);
-  basis_.push_back(std::move(v));
-  matrix_.apply(basis_.back().data(), next_.data(), execution_);
-  diagonal_.push_back(dot(basis_.back().data(), next_.data(), matrix_.dim()));
-  scale_ = std::max({scale_, diagonal_.back(), norm(next_)});
-  // Twice is enough (Parlett, The Symmetric Eigenvalue Problem, 1998, section 6.9).
-  for (int pass = 0; pass < 2; ++pass)
-    for (const auto& u : basis_) add_scaled(-dot(u.data(), next_.data(), matrix_.dim()), u, next_);
-  next_norm_ = norm(next_);
-  invariant_ = !(next_norm_ > 8 * kUnit * scale_) || steps() == matrix_.dim();
-  return true;
-}
-
-std::vector<double> Lanczos::projection() const {
-  const std::size_t k = diagonal_.size();
-  std::vector<double> t(k * k);
-  for (std::size_t i = 0; i < k; ++i) {
-    t[i * k + i] = diagonal_[i];
-    if (i + 1 < k) t[i * k + i + 1] = t[(i + 1) * k + i] = off_diagonal_[i];
-  }
-  return t;
-}
-
-void Lanczos::combine(const double* y, double* x) const {
-  std::vector<double> sum(static_cast<std::size_t>(matrix_.dim()));
-  for (std::size_t j = 0; j < basis_.size(); ++j) add_scaled(y[j], basis_[j], sum);
-  std::copy(sum.begin(), sum.end(), x);
-}
-
-double largest_eigenvalue(const NormalMatrix& matrix, double tolerance,
-                          const Execution& execution) {
-  if (matrix.order() == 0) return 0;
-  std::vector<double> values(static_cast<std::size_t>(matrix.order()));
-  if (matrix.order() <= kDenseEigenvalue) {
-    require_eigen(matrix.gram(), values, nullptr);
-    return std::max(0.0, values.back());
-  }
-  Lanczos lanczos(matrix, pseudo_random(matrix.dim()).data(), execution);
-  for (std::ptrdiff_t look = 16;; look = next_look(look)) {
-    while (lanczos.steps() < look && lanczos.extend()) continue;
-    const auto k = static_cast<std::size_t>(lanczos.steps());
-    values.resize(k);
-    std::vector<double> vectors(k * k);
-    require_eigen(lanczos.projection(), values, vectors.data());
-    // The residual of the Ritz pair bounds its error; its square over the gap is sharper.
-    const double largest = values.back();
-    const double residual = lanczos.coupling() * std::fabs(vectors[k * k - 1]);
-    const double gap = k > 1 ? largest - values[k - 2] : 0;
-    const double error = gap > residual ? residual * residual / gap : residual;
-    if (!(error > tolerance * largest)) return std::max(0.0, largest);
-  }
-}
-
-double solve_identity_minus(const NormalMatrix& matrix, const double* c, double* x,
-                            const Execution& execution) {
-  if (matrix.order() <= kDenseSolve) return solve_densely(matrix, c, x);
+double solve_identity_minus(const SymmetricMap& map, const double* c, double* x) {
   constexpr double kTolerance = 1e-14;
-  Lanczos lanczos(matrix, c, execution);
+  Lanczos lanczos(map, c);
   for (std::ptrdiff_t look = 16;; look = next_look(look)) {
     while (lanczos.steps() < look && lanczos.extend()) continue;
     const auto k = static_cast<std::size_t>(lanczos.steps());
-    if (k == 0) return std::fill_n(x, matrix.dim(), 0.0), 1;
+    if (k == 0) return std::fill_n(x, map.dim, 0.0), 1;
     std::vector<double> system = lanczos.projection(), y(k);
     const double size = subtract_from_identity(system, lanczos.steps());
     y[0] = lanczos.start_norm();

@@ -1,15 +1,14 @@
-// J = A^T A given by the rows of A: its largest eigenvalue, and systems with I - J.
+// J = A^T A: its largest eigenvalue, and systems with I - J.
 //
-// Small problems are solved densely on the smaller side, A^T A or A A^T, which have the same
-// non-zero eigenvalues. Large ones by the method of Lanczos (1950) with full reorthogonalisation:
-// a step costs one pass over A and k products of length dim, and no square matrix is formed but
-// the k x k projection.
+// Given by the rows of A, on the smaller side, A^T A or A A^T, which have the same non-zero
+// eigenvalues. Given by its products with vectors, by the method of Lanczos (1950) with full
+// reorthogonalisation: step k costs one product and k of vectors, and no square matrix is formed
+// but the k x k projection.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
-
-#include "hopfix/parallel.hpp"
 
 namespace hopfix {
 
@@ -25,9 +24,6 @@ class NormalMatrix {
   // The smaller side, which bounds the rank.
   std::ptrdiff_t order() const { return count_ < dim_ ? count_ : dim_; }
 
-  // y = J x, in an order of summation fixed by the shape.
-  void apply(const double* x, double* y, const Execution& execution) const;
-
   // A^T A or A A^T (order x order).
   std::vector<double> gram() const;
 
@@ -36,10 +32,16 @@ class NormalMatrix {
   std::ptrdiff_t count_, dim_;
 };
 
+// J through its products: multiply(x, y) sets y = J x.
+struct SymmetricMap {
+  std::ptrdiff_t dim;
+  std::function<void(const double* x, double* y)> multiply;
+};
+
 // Lanczos vectors of J from one start, and the projection T = V^T J V, tridiagonal.
 class Lanczos {
  public:
-  Lanczos(const NormalMatrix& matrix, const double* start, const Execution& execution);
+  Lanczos(const SymmetricMap& map, const double* start);
 
   // One more column of T. False, and nothing done, when the space is invariant.
   bool extend();
@@ -53,23 +55,25 @@ class Lanczos {
   void combine(const double* y, double* x) const;
 
  private:
-  void push(const std::vector<double>& vector, double norm);
-
-  const NormalMatrix& matrix_;
-  const Execution& execution_;
+  const SymmetricMap& map_;
   std::vector<std::vector<double>> basis_;
   std::vector<double> diagonal_, off_diagonal_, next_;
   double start_norm_ = 0, next_norm_ = 0, scale_ = 0;
   bool invariant_ = false;
 };
 
-// The largest eigenvalue; the estimated relative error is at most `tolerance` where Lanczos is
-// used. It then comes from below, from a start vector that is fixed but pseudo-random.
-double largest_eigenvalue(const NormalMatrix& matrix, double tolerance, const Execution& execution);
+// The smaller sides up to which dense methods are faster, as measured.
+inline constexpr std::ptrdiff_t kDenseEigenvalue = 64, kDenseSolve = 768;
+
+double largest_eigenvalue(const NormalMatrix& matrix);
+
+// With an estimated relative error of at most `tolerance`: a value from below, from a start vector
+// that is fixed but pseudo-random.
+double largest_eigenvalue(const SymmetricMap& map, double tolerance);
 
 // (I - J) x = c. Returns an estimate of the distance of I - J to singularity, min |1 - lambda|;
 // 0 when the solution was not found, in which case x is left as it is.
-double solve_identity_minus(const NormalMatrix& matrix, const double* c, double* x,
-                            const Execution& execution);
+double solve_identity_minus(const NormalMatrix& matrix, const double* c, double* x);
+double solve_identity_minus(const SymmetricMap& map, const double* c, double* x);
 
 }  // namespace hopfix

@@ -95,12 +95,32 @@ void StateSoftmax<T>::covariance(const Execution& execution, T* out) {
 }
 
 template <class T>
+std::ptrdiff_t StateSoftmax<T>::live() const {
+  std::ptrdiff_t count = 0;
+  for (std::ptrdiff_t i = 0; i < network_.size(); ++i) count += is_live(i);
+  return count;
+}
+
+template <class T>
+SymmetricMap StateSoftmax<T>::map(const Execution& execution) {
+  const std::ptrdiff_t dim = network_.dim(), size = padded(dim);
+  products_.reserve(blocks_ * size);
+  return {dim, [this, dim, size, &execution](const double* x, double* y) {
+            parallel_for(blocks_, execution, [&](std::ptrdiff_t b, int) {
+              double* product = products_.data() + b * size;
+              std::fill_n(product, dim, 0.0);
+              kernels_.apply(block(b), mean_.data(), weights(b), x, product);
+            });
+            std::fill_n(y, dim, 0.0);
+            for (std::ptrdiff_t b = 0; b < blocks_; ++b) add(products_.data() + b * size, dim, y);
+          }};
+}
+
+template <class T>
 std::ptrdiff_t StateSoftmax<T>::weighted_rows(std::vector<double>& rows) const {
   const std::ptrdiff_t dim = network_.dim();
-  const auto is_live = [this](std::ptrdiff_t i) { return !(weights_.data()[i] <= threshold_); };
-  std::ptrdiff_t live = 0;
-  for (std::ptrdiff_t i = 0; i < network_.size(); ++i) live += is_live(i);
-  rows.resize(static_cast<std::size_t>(live * dim));
+  const std::ptrdiff_t count = live();
+  rows.resize(static_cast<std::size_t>(count * dim));
   double* row = rows.data();
   for (std::ptrdiff_t i = 0; i < network_.size(); ++i) {
     if (!is_live(i)) continue;
@@ -110,7 +130,7 @@ std::ptrdiff_t StateSoftmax<T>::weighted_rows(std::vector<double>& rows) const {
       row[k] = root * (static_cast<double>(x[k]) - static_cast<double>(mean_.data()[k]));
     row += dim;
   }
-  return live;
+  return count;
 }
 
 template class StateSoftmax<float>;

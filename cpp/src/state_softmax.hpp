@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "normal_matrix.hpp"
 #include "tile_pass.hpp"
 
 namespace hopfix {
@@ -32,17 +33,26 @@ class StateSoftmax {
   // out (dim x dim) = beta Cov_p(x) over the live patterns.
   void covariance(const Execution& execution, T* out);
 
+  // Patterns that are not dropped.
+  std::ptrdiff_t live() const;
+
+  // J over the live patterns, in double precision and without a copy of them; valid until the next
+  // state is computed.
+  SymmetricMap map(const Execution& execution);
+
   // The live rows sqrt(beta p_i) (x_i - mean), so that J = A^T A; returns their number.
   std::ptrdiff_t weighted_rows(std::vector<double>& rows) const;
 
  private:
   kernels::PatternBlock<T> block(std::ptrdiff_t index) const;
   kernels::WeightedRows<T> weights(std::ptrdiff_t index) const;
+  bool is_live(std::ptrdiff_t i) const { return !(weights_.data()[i] <= threshold_); }
 
   const Network<T>& network_;
   const kernels::CovarianceKernels<T>& kernels_;
   std::ptrdiff_t rows_, blocks_;
   AlignedArray<T> query_, weights_, mean_, partial_, packed_;
+  AlignedArray<double> products_;
   std::vector<AlignedArray<T>> scratch_;
   T threshold_ = 0;
   double scale_ = 0;

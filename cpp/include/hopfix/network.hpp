@@ -102,7 +102,7 @@ class Network {
 
   // out (count) = the largest eigenvalue of J(states), in double precision: for min(n, dim) <= 64
   // by a dense solver, else by Lanczos, O(steps n dim), with an estimated relative error of 1e-10
-  // (1e-8 for float), from below. Holds the weighted, centred patterns (n x dim) per thread.
+  // (1e-8 for float), from below: a step reads the patterns once.
   void spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                        const Execution& execution) const;
 

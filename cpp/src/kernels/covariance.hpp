@@ -7,6 +7,7 @@
 #pragma once
 
 #include "exp.hpp"
+#include "pair.hpp"
 #include "table.hpp"
 #include "tile_shapes.hpp"
 
@@ -102,6 +103,23 @@ struct Covariance {
     if (filled > 0) add_products(panels, filled, block.dim, packed);
   }
 
+  static void apply(const PatternBlock<T>& block, const T* mean, const WeightedRows<T>& weights,
+                    const double* v, double* y) {
+    constexpr int kTogether = 8;
+    const T* rows[kTogether];
+    double scales[kTogether];
+    int filled = 0;
+    for (std::ptrdiff_t i = 0; i < block.count; ++i) {
+      if (weights.e[i] <= weights.threshold) continue;
+      rows[filled] = block.data + i * block.stride;
+      scales[filled] = weights.scale * static_cast<double>(weights.e[i]);
+      if (++filled < kTogether) continue;
+      add_normal<kTogether>(rows, scales, mean, block.dim, v, y);
+      filled = 0;
+    }
+    for (int r = 0; r < filled; ++r) add_normal<1>(rows + r, scales + r, mean, block.dim, v, y);
+  }
+
   // out (dim x dim) from the packed lower triangle.
   static void unpack(const T* packed, std::ptrdiff_t dim, T* out) {
     for (std::ptrdiff_t first = 0; first < dim; first += lanes)
@@ -117,7 +135,8 @@ struct Covariance {
   }
 
   static constexpr CovarianceKernels<T> kernels() {
-    return {logits, exponentiate, weighted_sum, packed_size, scratch_size, accumulate, unpack};
+    return {logits,       exponentiate, weighted_sum, packed_size,
+            scratch_size, accumulate,   apply,        unpack};
   }
 
  private:
@@ -144,6 +163,38 @@ struct Covariance {
         total[v] =
             fma(broadcast(weights[i]), load(block.data + i * block.stride + k + v * W), total[v]);
     for (int v = 0; v < V; ++v) store(sum + k + v * W, total[v]);
+  }
+
+  // y += sum_r scale_r a_r (a_r . v) for some centred rows a_r.
+  template <int Rows>
+  static void add_normal(const T* const* rows, const double* scales, const T* mean,
+                         std::ptrdiff_t dim, const double* v, double* y) {
+    constexpr std::ptrdiff_t wide = kLanes<double>;
+    const auto centred = [&](int r, std::ptrdiff_t k) {
+      return static_cast<double>(rows[r][k]) - static_cast<double>(mean[k]);
+    };
+    Vec<double> sum[Rows] = {};
+    double product[Rows];
+    std::ptrdiff_t k = 0;
+    for (; k + wide <= dim; k += wide) {
+      const Vec<double> vk = load(v + k), mk = widen(mean + k);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) sum[r] = fma(widen(rows[r] + k) - mk, vk, sum[r]);
+    }
+    for (int r = 0; r < Rows; ++r) {
+      product[r] = sum_of_lanes(sum[r]);
+      for (std::ptrdiff_t j = k; j < dim; ++j) product[r] += centred(r, j) * v[j];
+      product[r] *= scales[r];
+    }
+    for (k = 0; k + wide <= dim; k += wide) {
+      const Vec<double> mk = widen(mean + k);
+      Vec<double> yk = load(y + k);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) yk = fma(broadcast(product[r]), widen(rows[r] + k) - mk, yk);
+      store(y + k, yk);
+    }
+    for (; k < dim; ++k)
+      for (int r = 0; r < Rows; ++r) y[k] += product[r] * centred(r, k);
   }
 
   static float square_root(float x) { return __builtin_sqrtf(x); }

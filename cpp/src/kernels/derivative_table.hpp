@@ -42,6 +42,9 @@ struct CovarianceKernels {
   // packed += sum_i scale e_i (x_i - mean)(x_i - mean)^T.
   void (*accumulate)(const PatternBlock<T>& block, const T* mean, const WeightedRows<T>& weights,
                      T* scratch, T* packed);
+  // y += sum_i scale e_i (x_i - mean) (x_i - mean) . v, in double precision; reads rows once.
+  void (*apply)(const PatternBlock<T>& block, const T* mean, const WeightedRows<T>& weights,
+                const double* v, double* y);
   // out (dim x dim), both triangles.
   void (*unpack)(const T* packed, std::ptrdiff_t dim, T* out);
 };
@@ -68,9 +71,6 @@ struct DerivativeTable {
   // One per tile shape.
   const AdjointKernels<float>* adjoint32;
   const AdjointKernels<double>* adjoint64;
-  // y (k) += a^T (a x) for a of m x k, each row of a read once.
-  void (*normal_product)(const double* a, const double* x, std::ptrdiff_t m, std::ptrdiff_t k,
-                         double* y);
   // Solves a x = b like DenseKernels::solve; returns an estimate of the smallest singular value
   // of a, in the 1-norm: 1 / |a^-1|.
   double (*solve_estimating)(const double* a, std::ptrdiff_t n, double* b);

@@ -40,15 +40,7 @@ inline bool any_at_least(Vec<double> x, Vec<double> y) {
 #endif
 }
 
-// kLanes<double> numbers at p, as doubles.
-inline Vec<double> widen(const double* p) { return load(p); }
-inline Vec<double> widen(const float* p) {
-  typedef float Half __attribute__((vector_size(HOPFIX_VECTOR_BYTES / 2)));
-  Half half;
-  std::memcpy(&half, p, sizeof half);
-  return __builtin_convertvector(half, Vec<double>);
-}
-
+// The numbers of a vector, rounded to the type of p.
 inline void narrow(double* p, Vec<double> v) { store(p, v); }
 inline void narrow(float* p, Vec<double> v) {
   typedef float Half __attribute__((vector_size(HOPFIX_VECTOR_BYTES / 2)));

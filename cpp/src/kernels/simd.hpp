@@ -55,6 +55,19 @@ inline Vec<T> load(const T* p) {
   return v;
 }
 
+// kLanes<double> numbers at p, as doubles.
+inline Vec<double> widen(const double* p) { return load(p); }
+inline Vec<double> widen(const float* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtps_pd(_mm256_loadu_ps(p));  // GCC 12 converts the halves one by one
+#else
+  typedef float Half __attribute__((vector_size(HOPFIX_VECTOR_BYTES / 2)));
+  Half half;
+  std::memcpy(&half, p, sizeof half);
+  return __builtin_convertvector(half, Vec<double>);
+#endif
+}
+
 template <class T>
 inline void store(T* p, Vec<T> v) {
   std::memcpy(p, &v, sizeof v);
