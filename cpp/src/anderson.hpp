@@ -9,6 +9,10 @@
 //
 //   |J| <= rho = min(tr J, max(R, tr J - R) + E).
 //
+// Where all n patterns share the weight, without log-weights, there is a better bound: with C the
+// covariance of the patterns and c their mean, Cov_p(x) <= sum_i p_i (x_i - c)(x_i - c)^T <=
+// n max(p) C, hence |J| <= n max(p) beta |C|.
+//
 // Weights change at most by the factor exp(2 beta R_p |delta|) when the state moves by delta, R_p
 // the radius of the patterns, and Cov_p with them. So if
 //
@@ -32,10 +36,11 @@ class Anderson {
   // True once a step may not have been plain.
   bool active() const { return active_; }
 
-  // Moves `state`, whose update is `moved` at distance `residual` > 0. sharpness: 2 beta R_p;
-  // trace: no less than that of J at the state.
-  void advance(const T* moved, double residual, double sharpness, double trace, std::ptrdiff_t dim,
-               T* state) {
+  // Moves `state`, whose update is `moved` at distance `residual` > 0. sharpness: 2 beta R_p.
+  // Bounds of |J| at the state: `trace`, and shared() where that does not do (it may be costly).
+  template <class Shared>
+  void advance(const T* moved, double residual, double sharpness, double trace,
+               const Shared& shared, std::ptrdiff_t dim, T* state) {
     if (active_ && residual > 0.5 * newest_.residual &&
         residual > contraction_ * newest_.residual) {
       // Worse than a plain step, which is taken from the last state instead.
@@ -43,7 +48,13 @@ class Anderson {
       known_ = 0;
       return;
     }
-    if (!active_) activate(moved, residual, sharpness, trace, dim, state);
+    if (!active_) {
+      double rho = spectral_bound(moved, residual, sharpness, trace, dim, state);
+      if (!contracts(rho, residual, sharpness) && known_ > 0 &&
+          contracts(residual / newest_.residual, residual, sharpness))
+        rho = std::min(rho, shared());
+      if (contracts(rho, residual, sharpness)) activate(rho, residual, dim, state);
+    }
     const Mix mix = active_ && known_ > 0 ? best_mix(moved, state, dim) : Mix{};
     move_and_remember(mix, moved, dim, state);
     newest_.residual = residual;
@@ -69,17 +80,18 @@ class Anderson {
     double newest = 0, older = 0;
   };
 
-  void activate(const T* moved, double residual, double sharpness, double trace, std::ptrdiff_t dim,
-                const T* state) {
-    const double rho = spectral_bound(moved, residual, sharpness, trace, dim, state);
-    if (!(rho < 1)) return;
-    const double reach = 2 * residual / (1 - rho);
-    const double contraction = (1 + rho) / 2;
-    active_ = rho * std::exp(sharpness * reach) <= contraction;
-    if (!active_) return;
+  static double reach(double rho, double residual) { return 2 * residual / (1 - rho); }
+  static double contraction(double rho) { return (1 + rho) / 2; }
+
+  static bool contracts(double rho, double residual, double sharpness) {
+    return rho < 1 && rho * std::exp(sharpness * reach(rho, residual)) <= contraction(rho);
+  }
+
+  void activate(double rho, double residual, std::ptrdiff_t dim, const T* state) {
+    active_ = true;
     anchor_.assign(state, state + dim);
-    reach_ = reach;
-    contraction_ = contraction;
+    reach_ = reach(rho, residual);
+    contraction_ = contraction(rho);
     known_ = std::min(known_, 1);
   }
 

@@ -36,8 +36,9 @@ double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
 
 template <class T>
 struct Network<T>::Derived {
-  std::once_flag extent_once, quantized_once;
+  std::once_flag extent_once, spread_once, quantized_once;
   Extent extent;
+  double spread = 0;
   std::unique_ptr<QuantizedPatterns> quantized;
 };
 
@@ -79,6 +80,17 @@ const typename Network<T>::Extent& Network<T>::extent() const {
     derived_->extent = {std::move(mean), std::sqrt(largest) * rounding, std::move(squares)};
   });
   return derived_->extent;
+}
+
+template <class T>
+double Network<T>::spread() const {
+  std::call_once(derived_->spread_once, [this] {
+    const std::vector<T> zero(static_cast<std::size_t>(dim_));
+    T radius;
+    spectral_radius(zero.data(), 1, &radius, {});
+    derived_->spread = static_cast<double>(radius);
+  });
+  return derived_->spread;
 }
 
 template <class T>

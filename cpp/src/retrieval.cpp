@@ -16,14 +16,36 @@ using std::ptrdiff_t;
 using std::size_t;
 using Ids = std::vector<ptrdiff_t>;
 
+// Of the patterns under a query's weights.
+struct Moments {
+  double square;  // average of the squared distances from their mean
+  double largest_weight;
+
+  template <class T>
+  Moments(const SoftmaxSums<T>& sums, ptrdiff_t lane)
+      : square(static_cast<double>(sums.extra[lane] / sums.sum[lane])),
+        largest_weight(1 / static_cast<double>(sums.sum[lane])) {}
+};
+
 // Stopping and acceleration are one query's own business, so that no result depends on a batch.
+template <class T>
 struct Rules {
+  const Network<T>& network;
   std::int64_t max_steps;
   double tol;
   bool accelerate;
   double beta;
   double sharpness;    // 2 beta radius
   const double* mean;  // of the patterns
+
+  // A bound of |J| that is good where all patterns share the weight (see anderson.hpp).
+  double shared_bound(double largest_weight) const {
+    constexpr double kMargin = 1.01;  // for the estimate of |C|, the weight and rounding
+    const double uneven = static_cast<double>(network.size()) * largest_weight;
+    if (!network.log_weights().empty() || uneven > 4)
+      return std::numeric_limits<double>::infinity();
+    return kMargin * uneven * network.spread();
+  }
 };
 
 // One query under way.
@@ -32,9 +54,9 @@ class Query {
  public:
   enum class Status : std::uint8_t { open, converged, exhausted };
 
-  // Judges the state, whose update is `moved` with the average `square` of squared distances of
-  // patterns from their mean, and goes on from it unless it is the last.
-  void step(const T* moved, double square, const Rules& rules, ptrdiff_t dim, T* state) {
+  // Judges the state, whose update is `moved`, and goes on from it unless it is the last.
+  void step(const T* moved, const Moments& moments, const Rules<T>& rules, ptrdiff_t dim,
+            T* state) {
     residual_ = distance(state, moved, dim);
     if (residual_ <= rules.tol * std::max(1.0, norm(state, dim))) {
       status_ = Status::converged;
@@ -43,8 +65,9 @@ class Query {
     } else {
       ++steps_;
       if (rules.accelerate)
-        anderson_.advance(moved, residual_, rules.sharpness,
-                          jacobian_trace(moved, square, rules, dim), dim, state);
+        anderson_.advance(
+            moved, residual_, rules.sharpness, jacobian_trace(moved, moments.square, rules, dim),
+            [&] { return rules.shared_bound(moments.largest_weight); }, dim, state);
       else
         std::copy_n(moved, dim, state);
     }
@@ -54,7 +77,7 @@ class Query {
   void use_list() { listed_ = true; }
   // Waits longer after every failure, and from the start where lists are far from short.
   void give_up_list(bool far_from_short) {
-    patience_ = patience_ == 0 ? (far_from_short ? 3 : 1) : 3 * patience_;
+    patience_ = patience_ == 0 ? (far_from_short ? 9 : 1) : 3 * patience_;
   }
 
   Status status() const { return status_; }
@@ -67,7 +90,8 @@ class Query {
 
  private:
   // The trace of beta Cov_p(x), with a margin for rounding.
-  static double jacobian_trace(const T* moved, double square, const Rules& rules, ptrdiff_t dim) {
+  static double jacobian_trace(const T* moved, double square, const Rules<T>& rules,
+                               ptrdiff_t dim) {
     const double rounding = 64 * static_cast<double>(std::numeric_limits<T>::epsilon());
     return rules.beta * ((1 + rounding) * square - sum_of(dim, [&](ptrdiff_t k) {
                            const double off = static_cast<double>(moved[k]) - rules.mean[k];
@@ -86,12 +110,12 @@ class Query {
 //
 // Screening all patterns in 16 bits costs a fraction of a full update. A query with a short list
 // iterates on it as long as its state stays where the list is proved to be enough (see
-// screening.hpp), and is screened again when it has left. A query with a long list takes 1, 3, 9,
-// ... or 3, 9, ... full updates before it is screened again.
+// screening.hpp), and is screened again when it has left. A query whose list is too long takes 1,
+// 3, 9, ... full updates before it is screened again; 9, 27, ... where the first was far too long.
 template <class T>
 class PartRetrieval {
  public:
-  PartRetrieval(const Network<T>& network, const T* start, ptrdiff_t count, const Rules& rules,
+  PartRetrieval(const Network<T>& network, const T* start, ptrdiff_t count, const Rules<T>& rules,
                 const Execution& execution, T* states)
       : network_(network),
         start_(start),
@@ -156,8 +180,7 @@ class PartRetrieval {
         tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, rows);
         for (ptrdiff_t b = 0; b < tile.count; ++b) {
           const ptrdiff_t id = open[static_cast<size_t>(tile.first + b)];
-          query(id).step(rows + b * dim_, static_cast<double>(sums.extra[b] / sums.sum[b]), rules_,
-                         dim_, state(id));
+          query(id).step(rows + b * dim_, Moments(sums, b), rules_, dim_, state(id));
         }
       });
       check_stop();
@@ -219,8 +242,8 @@ class PartRetrieval {
     list.reference.assign(state(id), state(id) + dim_);
     query(id).use_list();
     while (is_open(id) && distance(state(id), list.reference.data(), dim_) <= reach) {
-      const T square = list.patterns.update(state(id), list.moved.data());
-      query(id).step(list.moved.data(), static_cast<double>(square), rules_, dim_, state(id));
+      const SoftmaxSums<T> sums = list.patterns.update(state(id), list.moved.data());
+      query(id).step(list.moved.data(), Moments(sums, 0), rules_, dim_, state(id));
     }
   }
 
@@ -242,7 +265,7 @@ class PartRetrieval {
   const T* start_;
   T* states_;
   ptrdiff_t dim_;
-  Rules rules_;
+  Rules<T> rules_;
   Execution execution_;
   std::vector<Query<T>> queries_;
 };
@@ -257,9 +280,9 @@ Retrieval<T> retrieve(const Network<T>& network, const T* states, ptrdiff_t coun
   const bool accelerate =
       max_steps > 2 && tol >= static_cast<double>(std::numeric_limits<T>::epsilon());
   const auto& extent = network.extent();
-  const Rules rules = {
-      max_steps,         tol, accelerate, network.beta(), 2 * network.beta() * extent.radius,
-      extent.mean.data()};
+  const Rules<T> rules = {network,           max_steps,      tol,
+                          accelerate,        network.beta(), 2 * network.beta() * extent.radius,
+                          extent.mean.data()};
   const auto n = static_cast<size_t>(count);
   const ptrdiff_t dim = network.dim();
   Retrieval<T> result = {std::vector<T>(n * static_cast<size_t>(dim)), std::vector<std::int64_t>(n),

@@ -23,8 +23,8 @@ class ShortList {
     }
   }
 
-  // moved = the update of the state by the listed patterns; returns the average of `extra`.
-  T update(const T* state, T* moved) {
+  // moved = the update of the state by the listed patterns; returns the sums it is made of.
+  SoftmaxSums<T> update(const T* state, T* moved) {
     const TileKernels<T>& kernels = tile_kernels(T())[0];
     const std::ptrdiff_t dim = network_->dim(), width = kernels.width;
     query_.reserve(dim + kernels::kTileSlack);
@@ -38,7 +38,7 @@ class ShortList {
     for (const PatternBlock<T>& block : blocks_)
       kernels.accumulate(block, query_.data(), sums, scratch_.data());
     kernels.unpack(sums.mean, sums.sum, 1, dim, moved);
-    return sums.extra[0] / sums.sum[0];
+    return sums;
   }
 
  private:

@@ -72,6 +72,10 @@ class Network {
   };
   const Extent& extent() const;
 
+  // The largest eigenvalue of J where all weights are those of the log-weights (see
+  // spectral_radius). Once.
+  double spread() const;
+
   // The patterns in 16-bit fixed point, for screening (src/quantized.hpp). O(n dim), once.
   const QuantizedPatterns& quantized() const;
 
