@@ -48,9 +48,8 @@ inline double next_down(double x) { return -next_up(-x); }
 
 namespace rounded {
 
-// x with x + error the exact value (or error its sign): the neighbour on the other side.
-inline double up(double x, double error) { return error > 0 ? next_up(x) : x; }
-inline double down(double x, double error) { return error < 0 ? next_down(x) : x; }
+// A lower bound of x + error; a NaN, from an overflow within the error term, counts as negative.
+inline double down(double x, double error) { return error >= 0 ? x : next_down(x); }
 
 // Where operands and product are in this range, two_prod is exact.
 inline bool product_is_safe(double a, double b, double product) {

@@ -1,0 +1,220 @@
+// The branch and bound of cells.hpp, for any contractor of boxes.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "hopfix/cells.hpp"
+#include "hopfix/interval.hpp"
+#include "hopfix/parallel.hpp"
+#include "hopfix/rounding.hpp"
+#include "weight_box.hpp"
+
+namespace hopfix {
+
+// Decides small boxes: certifies the point in the middle and compares its uniqueness ball.
+class BoxJudge {
+ public:
+  // Keeps a reference.
+  BoxJudge(const Network<double>& network, bool single_precision)
+      : network_(network), certifier_(network), single_precision_(single_precision) {}
+
+  struct Workspace {
+    Certifier::Workspace& certificate;
+    std::vector<double> state, difference;
+  };
+  Workspace workspace(Certifier::Workspace& certificate) const { return {certificate, {}, {}}; }
+  const Certifier& certifier() const { return certifier_; }
+
+  // sum_i p_i x_i at the middle of the box, rounded as asked.
+  void middle(const WeightBox& box, std::vector<double>& state) const;
+  // No point of the box and the simplex is further than this from `state`: for sum p = 1,
+  // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
+  double reach(const WeightBox& box, const std::vector<double>& state,
+               std::vector<double>& difference) const;
+
+ private:
+  const Network<double>& network_;
+  Certifier certifier_;
+  bool single_precision_;
+};
+
+// Removes certified points that are proved to be others of the list once more, and reports pairs
+// for which neither that nor the contrary can be proved. O(count log count) for points in general
+// position.
+void resolve_duplicates(std::ptrdiff_t dim, CellList& list);
+
+// Contractor: `bool contract(WeightBox&, Workspace&) const`, false for a box without fixed points,
+// with a default-constructible Workspace that counts newton_steps.
+template <class Contractor>
+class CellSearch {
+ public:
+  CellSearch(const Network<double>& network, const Contractor& contractor,
+             const CellOptions& options, const Execution& execution)
+      : network_(network),
+        contractor_(contractor),
+        options_(options),
+        user_stop_(execution.stop_requested),
+        execution_{execution.threads, [this] { return stop_now(); }},
+        judge_(network, options.single_precision) {
+    for (int t = 0; t < std::max(1, execution.threads); ++t)
+      certificate_work_.push_back(judge_.certifier().workspace());
+    work_.resize(certificate_work_.size());
+  }
+
+  CellList run() {
+    waiting_.push_back({WeightBox(network_.size()), 0});
+    try {
+      while (!waiting_.empty()) {
+        if (const auto limit = limit_reached()) {
+          give_up(*limit);
+          break;
+        }
+        run_round();
+        if (options_.progress)
+          options_.progress(list_.boxes, static_cast<std::int64_t>(waiting_.size()));
+      }
+    } catch (const Interrupted&) {
+      give_up(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
+    }
+    for (const auto& work : work_) list_.newton_steps += work.newton_steps;
+    resolve_duplicates(network_.dim(), list_);
+    list_.seconds = elapsed();
+    return std::move(list_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // Boxes worked on between two looks at the list: fixed, so that results do not depend on threads.
+  static constexpr std::ptrdiff_t kRound = 64;
+  // Boxes this small are certified or given up; the former is tried from the latter width on.
+  static constexpr double kSmall = 1e-5, kSmallest = 1e-10;
+
+  struct Node {
+    WeightBox box;
+    int depth;
+  };
+  // What became of a node: nothing (no fixed point), a point, or two halves.
+  struct Outcome {
+    bool undecided = false;
+    std::vector<double> state;
+    Certificate certificate;
+    std::vector<Node> halves;
+  };
+
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
+  bool out_of_time() const { return elapsed() > options_.time_limit; }
+  bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
+
+  std::optional<UndecidedReason> limit_reached() const {
+    if (list_.size() >= options_.max_count) return UndecidedReason::count_limit;
+    if (list_.boxes >= options_.max_boxes) return UndecidedReason::box_limit;
+    if (out_of_time()) return UndecidedReason::time_limit;
+    if (stop_now()) return UndecidedReason::interrupted;
+    return std::nullopt;
+  }
+
+  // The last boxes of the list, and their halves in their place, in order.
+  void run_round() {
+    const auto count = static_cast<std::ptrdiff_t>(
+        std::min({static_cast<std::int64_t>(waiting_.size()), std::int64_t{kRound},
+                  options_.max_boxes - list_.boxes}));
+    const auto first = waiting_.end() - count;
+    std::vector<Outcome> outcomes(static_cast<std::size_t>(count));
+    parallel_for(count, execution_, [&](std::ptrdiff_t i, int worker) {
+      outcomes[static_cast<std::size_t>(i)] = examine(first[i], static_cast<std::size_t>(worker));
+    });
+    std::vector<Node> done(std::make_move_iterator(first), std::make_move_iterator(waiting_.end()));
+    waiting_.erase(first, waiting_.end());
+    for (std::size_t i = 0; i < outcomes.size(); ++i) record(done[i], outcomes[i]);
+  }
+
+  void record(const Node& node, Outcome& outcome) {
+    ++list_.boxes;
+    list_.depth = std::max(list_.depth, node.depth);
+    for (Node& half : outcome.halves) waiting_.push_back(std::move(half));
+    if (outcome.undecided) leave(outcome.state, node.box, UndecidedReason::degenerate);
+    if (outcome.undecided || outcome.state.empty()) return;
+    list_.states.insert(list_.states.end(), outcome.state.begin(), outcome.state.end());
+    list_.certificates.push_back(outcome.certificate);
+  }
+
+  void leave(const std::vector<double>& state, const WeightBox& box, UndecidedReason reason) {
+    std::vector<double> difference;
+    list_.undecided.push_back({state, judge_.reach(box, state, difference), reason});
+  }
+
+  void give_up(UndecidedReason reason) {
+    std::vector<double> state;
+    for (const Node& node : waiting_) {
+      judge_.middle(node.box, state);
+      leave(state, node.box, reason);
+    }
+    waiting_.clear();
+  }
+
+  // Leaves the node as it was, so that a search cut short still knows it.
+  Outcome examine(const Node& node, std::size_t worker) {
+    if (!arithmetic_is_sound())
+      throw std::runtime_error(
+          "this thread does not round to nearest with gradual underflow: no proof is possible");
+    Outcome outcome;
+    WeightBox box = node.box;
+    if (!contractor_.contract(box, work_[worker])) return outcome;
+    const double width = box.width();
+    if (width <= kSmall && certify(box, worker, outcome)) return outcome;
+    if (width > kSmallest && split(box, node.depth, outcome)) return outcome;
+    outcome.undecided = true;
+    judge_.middle(box, outcome.state);
+    return outcome;
+  }
+
+  bool certify(const WeightBox& box, std::size_t worker, Outcome& outcome) {
+    std::vector<double> state, difference;
+    judge_.middle(box, state);
+    outcome.certificate = judge_.certifier().certify(state.data(), *certificate_work_[worker]);
+    if (!outcome.certificate.certified() ||
+        !(judge_.reach(box, state, difference) < outcome.certificate.uniqueness_radius))
+      return false;
+    outcome.state = std::move(state);
+    return true;
+  }
+
+  // In two at the logarithmic mean of the weight that bends most.
+  static bool split(const WeightBox& box, int depth, Outcome& outcome) {
+    std::ptrdiff_t widest = 0;
+    for (std::ptrdiff_t i = 1; i < box.size(); ++i)
+      if (box.bend(i) > box.bend(widest)) widest = i;
+    const double low = box.lo()[widest], high = box.hi()[widest];
+    const double at = std::max(box.mean(widest), low + 1e-3 * (high - low));
+    if (!(low < at && at < high)) return false;
+    WeightBox below = box, above = box;
+    below.hi()[widest] = at;
+    below.log_hi()[widest] = std::min(below.log_hi()[widest], log_up(at));
+    above.lo()[widest] = at;
+    above.log_lo()[widest] = std::max(above.log_lo()[widest], log_down(at));
+    outcome.halves.push_back({std::move(above), depth + 1});
+    outcome.halves.push_back({std::move(below), depth + 1});
+    return true;
+  }
+
+  const Network<double>& network_;
+  const Contractor& contractor_;
+  const CellOptions& options_;
+  const std::function<bool()> user_stop_;
+  const Execution execution_;
+  const Clock::time_point began_ = Clock::now();
+  BoxJudge judge_;
+  std::vector<decltype(judge_.certifier().workspace())> certificate_work_;
+  std::vector<typename Contractor::Workspace> work_;
+  std::vector<Node> waiting_;
+  CellList list_;
+};
+
+}  // namespace hopfix
