@@ -21,11 +21,21 @@ constexpr double kSubnormal = 0x1p-1060, kLargest = std::numeric_limits<double>:
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
+// to += factor from; apart, so that compilers vectorise it.
+void add_multiple(double* __restrict to, double factor, const double* __restrict from,
+                  ptrdiff_t count) {
+  for (ptrdiff_t k = 0; k < count; ++k) to[k] += factor * from[k];
+}
+
 // One weight of a box, shrunk by what is known of it; false where nothing is left.
 class Weight {
  public:
   Weight(WeightBox& box, ptrdiff_t i)
-      : lo_(box.lo()[i]), hi_(box.hi()[i]), log_lo_(box.log_lo()[i]), log_hi_(box.log_hi()[i]) {}
+      : lo_(box.lo()[i]),
+        hi_(box.hi()[i]),
+        log_lo_(box.log_lo()[i]),
+        log_hi_(box.log_hi()[i]),
+        before_{lo_, hi_, log_lo_, log_hi_} {}
 
   bool within(double low, double high) {
     lo_ = std::max(lo_, low);
@@ -37,13 +47,20 @@ class Weight {
     log_hi_ = std::min(log_hi_, high);
     return log_lo_ <= log_hi_;
   }
-  // Carries each pair of bounds over to the other.
+  // Carries bounds that have changed over to the other kind. Afterwards lo >= exp_down(log_lo) and
+  // log_lo >= log_down(lo), if that held before, and likewise for hi.
   bool agree() {
-    return within(exp_down(log_lo_), exp_up(log_hi_)) && log_within(log_down(lo_), log_up(hi_));
+    const bool new_lo = lo_ != before_[0], new_hi = hi_ != before_[1];
+    if (log_lo_ != before_[2]) lo_ = std::max(lo_, exp_down(log_lo_));
+    if (log_hi_ != before_[3]) hi_ = std::min(hi_, exp_up(log_hi_));
+    if (new_lo) log_lo_ = std::max(log_lo_, log_down(lo_));
+    if (new_hi) log_hi_ = std::min(log_hi_, log_up(hi_));
+    return lo_ <= hi_ && log_lo_ <= log_hi_;
   }
 
  private:
   double &lo_, &hi_, &log_lo_, &log_hi_;
+  const double before_[4];
 };
 
 // The rules at work on one box.
@@ -275,14 +292,15 @@ bool Contraction::invert() {
     w_.pivots[at(c)] = pivot;
     if (!(std::fabs(y[pivot * m + c]) > 0)) return false;
     if (pivot != c) std::swap_ranges(y + pivot * m, y + (pivot + 1) * m, y + c * m);
-    const double scale = 1 / y[c * m + c];
-    y[c * m + c] = 1;
-    for (ptrdiff_t k = 0; k < m; ++k) y[c * m + k] *= scale;
+    double* const row = y + c * m;
+    const double scale = 1 / row[c];
+    row[c] = 1;
+    for (ptrdiff_t k = 0; k < m; ++k) row[k] *= scale;
     for (ptrdiff_t a = 0; a < m; ++a) {
       if (a == c) continue;
       const double factor = y[a * m + c];
       y[a * m + c] = 0;
-      for (ptrdiff_t k = 0; k < m; ++k) y[a * m + k] -= factor * y[c * m + k];
+      add_multiple(y + a * m, -factor, row, m);
     }
   }
   for (ptrdiff_t c = m; c-- > 0;)
@@ -332,7 +350,7 @@ Contraction::Newton Contraction::solve() {
     double centre = 0, total = 0, sizes = 0, spread = 0, slack = 0;
     for (ptrdiff_t c = 0; c < m; ++c) {
       const double* h = w_.matrix.data() + c * m;
-      for (ptrdiff_t k = 0; k < m; ++k) w_.row[at(k)] += y[c] * h[k];
+      add_multiple(w_.row.data(), y[c], h, m);
       const double size = std::fabs(y[c]);
       centre += y[c] * w_.side[at(c)];
       total += y[c];
