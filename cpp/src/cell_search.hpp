@@ -151,6 +151,7 @@ class CellSearch {
   }
 
   void give_up(UndecidedReason reason) {
+    list_.interrupted = reason == UndecidedReason::interrupted;
     std::vector<double> state;
     for (const Node& node : waiting_) {
       judge_.middle(node.box, state);

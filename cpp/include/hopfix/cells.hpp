@@ -52,6 +52,7 @@ struct CellList {
   std::vector<double> states;  // count x dim, in the order found
   std::vector<Certificate> certificates;
   std::vector<UndecidedRegion> undecided;  // empty: the list is proved to be complete
+  bool interrupted = false;                // by the caller's stop_requested or progress
   std::int64_t boxes = 0;
   std::int64_t newton_steps = 0;
   int depth = 0;  // most splits above one box
