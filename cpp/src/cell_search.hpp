@@ -22,14 +22,8 @@ namespace hopfix {
 class BoxJudge {
  public:
   // Keeps a reference.
-  BoxJudge(const Network<double>& network, bool single_precision)
-      : network_(network), certifier_(network), single_precision_(single_precision) {}
+  BoxJudge(const Network<double>& network, bool single_precision);
 
-  struct Workspace {
-    Certifier::Workspace& certificate;
-    std::vector<double> state, difference;
-  };
-  Workspace workspace(Certifier::Workspace& certificate) const { return {certificate, {}, {}}; }
   const Certifier& certifier() const { return certifier_; }
 
   // sum_i p_i x_i at the middle of the box, rounded as asked.
@@ -38,12 +32,20 @@ class BoxJudge {
   // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
   double reach(const WeightBox& box, const std::vector<double>& state,
                std::vector<double>& difference) const;
+  // Whether Newton's method leads from the middle to a point nearby, `state`, that no certificate
+  // can be had for: boxes around a degenerate fixed point have no end.
+  bool is_near_degenerate(const WeightBox& box, std::vector<double>& state,
+                          Certifier::Workspace& work) const;
 
  private:
   const Network<double>& network_;
   Certifier certifier_;
   bool single_precision_;
+  double nearby_;
 };
+
+// Makes one region of those with the same reason whose states are within `nearby` of each other.
+void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions);
 
 // Removes certified points that are proved to be others of the list once more, and reports pairs
 // for which neither that nor the contrary can be proved. O(count log count) for points in general
@@ -84,6 +86,8 @@ class CellSearch {
       give_up(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
     }
     for (const auto& work : work_) list_.newton_steps += work.newton_steps;
+    // Newton finds a degenerate point to no more than the cube root of rounding.
+    merge_regions(network_.dim(), 1e-3 * network_.radius(), list_.undecided);
     resolve_duplicates(network_.dim(), list_);
     list_.seconds = elapsed();
     return std::move(list_);
@@ -95,6 +99,8 @@ class CellSearch {
   static constexpr std::ptrdiff_t kRound = 64;
   // Boxes this small are certified or given up; the former is tried from the latter width on.
   static constexpr double kSmall = 1e-5, kSmallest = 1e-10;
+  // From this width on a box is given up if it lies near a degenerate fixed point.
+  static constexpr double kNear = 1e-2;
 
   struct Node {
     WeightBox box;
@@ -170,7 +176,9 @@ class CellSearch {
     if (!contractor_.contract(box, work_[worker])) return outcome;
     const double width = box.width();
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
-    if (width > kSmallest && split(box, node.depth, outcome)) return outcome;
+    outcome.undecided =
+        width <= kNear && judge_.is_near_degenerate(box, outcome.state, *certificate_work_[worker]);
+    if (outcome.undecided || (width > kSmallest && split(box, node.depth, outcome))) return outcome;
     outcome.undecided = true;
     judge_.middle(box, outcome.state);
     return outcome;

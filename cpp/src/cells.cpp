@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "cell_search.hpp"
+#include "hopfix/newton.hpp"
 #include "weight_contractor.hpp"
 #include "weight_form.hpp"
 
@@ -41,6 +42,23 @@ const char* describe(UndecidedReason reason) {
   return "";
 }
 
+BoxJudge::BoxJudge(const Network<double>& network, bool single_precision)
+    : network_(network),
+      certifier_(network),
+      single_precision_(single_precision),
+      nearby_(0.05 * network.radius()) {}
+
+bool BoxJudge::is_near_degenerate(const WeightBox& box, std::vector<double>& state,
+                                  Certifier::Workspace& work) const {
+  std::vector<double> difference;
+  middle(box, state);
+  const bool degenerate = NewtonSolver(network_).solve(state.data()) &&
+                          !certifier_.certify(state.data(), work).certified() &&
+                          reach(box, state, difference) <= nearby_;
+  if (!degenerate) state.clear();
+  return degenerate;
+}
+
 void BoxJudge::middle(const WeightBox& box, std::vector<double>& state) const {
   const ptrdiff_t dim = network_.dim();
   state.assign(static_cast<size_t>(dim), 0.0);
@@ -72,6 +90,24 @@ double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state,
     sizes = sizes + UpperBound(middle) * distance;
   }
   return (norm_bound(offset.data(), dim) + gamma_bound(n + 4) * sizes + spread).value();
+}
+
+void merge_regions(ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions) {
+  std::vector<UndecidedRegion> merged;
+  std::vector<double> difference;
+  for (UndecidedRegion& region : regions) {
+    UpperBound distance(0);
+    const auto same = std::find_if(merged.begin(), merged.end(), [&](const UndecidedRegion& other) {
+      if (other.reason != region.reason) return false;
+      distance = distance_bound(other.state.data(), region.state.data(), dim, difference);
+      return distance.value() <= nearby;
+    });
+    if (same == merged.end())
+      merged.push_back(std::move(region));
+    else
+      same->radius = std::max(same->radius, (distance + UpperBound(region.radius)).value());
+  }
+  regions = std::move(merged);
 }
 
 void resolve_duplicates(ptrdiff_t dim, CellList& list) {
