@@ -22,26 +22,24 @@ namespace hopfix {
 class BoxJudge {
  public:
   // Keeps a reference.
-  BoxJudge(const Network<double>& network, bool single_precision);
+  BoxJudge(const Network<double>& network, bool single_precision)
+      : network_(network), certifier_(network), single_precision_(single_precision) {}
 
   const Certifier& certifier() const { return certifier_; }
 
   // sum_i p_i x_i at the middle of the box, rounded as asked.
-  void middle(const WeightBox& box, std::vector<double>& state) const;
+  std::vector<double> middle(const WeightBox& box) const;
   // No point of the box and the simplex is further than this from `state`: for sum p = 1,
   // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
-  double reach(const WeightBox& box, const std::vector<double>& state,
-               std::vector<double>& difference) const;
-  // Whether Newton's method leads from the middle to a point nearby, `state`, that no certificate
-  // can be had for: boxes around a degenerate fixed point have no end.
-  bool is_near_degenerate(const WeightBox& box, std::vector<double>& state,
-                          Certifier::Workspace& work) const;
+  double reach(const WeightBox& box, const std::vector<double>& state) const;
+  // Moves `state` to the point that Newton's method leads to; whether no certificate can be had
+  // there because an eigenvalue of J is 1, or nearly so.
+  bool leads_to_degenerate(std::vector<double>& state, Certifier::Workspace& work) const;
 
  private:
   const Network<double>& network_;
   Certifier certifier_;
   bool single_precision_;
-  double nearby_;
 };
 
 // Makes one region of those with the same reason whose states are within `nearby` of each other.
@@ -51,6 +49,9 @@ void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegio
 // for which neither that nor the contrary can be proved. O(count log count) for points in general
 // position.
 void resolve_duplicates(std::ptrdiff_t dim, CellList& list);
+
+// Leaves the first max_count points, and reports the others as undecided.
+void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
 
 // Contractor: `bool contract(WeightBox&, Workspace&) const`, false for a box without fixed points,
 // with a default-constructible Workspace that counts newton_steps.
@@ -89,6 +90,7 @@ class CellSearch {
     // Newton finds a degenerate point to no more than the cube root of rounding.
     merge_regions(network_.dim(), 1e-3 * network_.radius(), list_.undecided);
     resolve_duplicates(network_.dim(), list_);
+    truncate(network_.dim(), options_.max_count, list_);
     list_.seconds = elapsed();
     return std::move(list_);
   }
@@ -99,18 +101,20 @@ class CellSearch {
   static constexpr std::ptrdiff_t kRound = 64;
   // Boxes this small are certified or given up; the former is tried from the latter width on.
   static constexpr double kSmall = 1e-5, kSmallest = 1e-10;
-  // From this width on a box is given up if it lies near a degenerate fixed point.
-  static constexpr double kNear = 1e-2;
+  // From this width on a box is given up if it lies this near a degenerate fixed point, in units
+  // of the radius of the patterns: boxes around one have no end.
+  static constexpr double kNear = 1e-2, kDegenerateReach = 0.05;
 
   struct Node {
     WeightBox box;
     int depth;
   };
-  // What became of a node: nothing (no fixed point), a point, or two halves.
+  // What became of a node: nothing (no fixed point), a certified point, a region that stays
+  // undecided, or two halves.
   struct Outcome {
-    bool undecided = false;
+    std::optional<Certificate> certificate;
     std::vector<double> state;
-    Certificate certificate;
+    std::optional<UndecidedRegion> undecided;
     std::vector<Node> halves;
   };
 
@@ -136,33 +140,23 @@ class CellSearch {
     parallel_for(count, execution_, [&](std::ptrdiff_t i, int worker) {
       outcomes[static_cast<std::size_t>(i)] = examine(first[i], static_cast<std::size_t>(worker));
     });
-    std::vector<Node> done(std::make_move_iterator(first), std::make_move_iterator(waiting_.end()));
+    for (std::ptrdiff_t i = 0; i < count; ++i) list_.depth = std::max(list_.depth, first[i].depth);
+    list_.boxes += count;
     waiting_.erase(first, waiting_.end());
-    for (std::size_t i = 0; i < outcomes.size(); ++i) record(done[i], outcomes[i]);
+    for (Outcome& outcome : outcomes) record(outcome);
   }
 
-  void record(const Node& node, Outcome& outcome) {
-    ++list_.boxes;
-    list_.depth = std::max(list_.depth, node.depth);
+  void record(Outcome& outcome) {
     for (Node& half : outcome.halves) waiting_.push_back(std::move(half));
-    if (outcome.undecided) leave(outcome.state, node.box, UndecidedReason::degenerate);
-    if (outcome.undecided || outcome.state.empty()) return;
+    if (outcome.undecided) list_.undecided.push_back(std::move(*outcome.undecided));
+    if (!outcome.certificate) return;
     list_.states.insert(list_.states.end(), outcome.state.begin(), outcome.state.end());
-    list_.certificates.push_back(outcome.certificate);
-  }
-
-  void leave(const std::vector<double>& state, const WeightBox& box, UndecidedReason reason) {
-    std::vector<double> difference;
-    list_.undecided.push_back({state, judge_.reach(box, state, difference), reason});
+    list_.certificates.push_back(*outcome.certificate);
   }
 
   void give_up(UndecidedReason reason) {
     list_.interrupted = reason == UndecidedReason::interrupted;
-    std::vector<double> state;
-    for (const Node& node : waiting_) {
-      judge_.middle(node.box, state);
-      leave(state, node.box, reason);
-    }
+    for (const Node& node : waiting_) list_.undecided.push_back(middle_region(node.box, reason));
     waiting_.clear();
   }
 
@@ -176,23 +170,35 @@ class CellSearch {
     if (!contractor_.contract(box, work_[worker])) return outcome;
     const double width = box.width();
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
-    outcome.undecided =
-        width <= kNear && judge_.is_near_degenerate(box, outcome.state, *certificate_work_[worker]);
+    if (width <= kNear) outcome.undecided = near_degenerate(box, worker);
     if (outcome.undecided || (width > kSmallest && split(box, node.depth, outcome))) return outcome;
-    outcome.undecided = true;
-    judge_.middle(box, outcome.state);
+    outcome.undecided = middle_region(box, UndecidedReason::precision);
     return outcome;
   }
 
-  bool certify(const WeightBox& box, std::size_t worker, Outcome& outcome) {
-    std::vector<double> state, difference;
-    judge_.middle(box, state);
-    outcome.certificate = judge_.certifier().certify(state.data(), *certificate_work_[worker]);
-    if (!outcome.certificate.certified() ||
-        !(judge_.reach(box, state, difference) < outcome.certificate.uniqueness_radius))
+  bool certify(const WeightBox& box, std::size_t worker, Outcome& outcome) const {
+    std::vector<double> state = judge_.middle(box);
+    const Certificate certificate =
+        judge_.certifier().certify(state.data(), *certificate_work_[worker]);
+    if (!certificate.certified() || !(judge_.reach(box, state) < certificate.uniqueness_radius))
       return false;
+    outcome.certificate = certificate;
     outcome.state = std::move(state);
     return true;
+  }
+
+  std::optional<UndecidedRegion> near_degenerate(const WeightBox& box, std::size_t worker) const {
+    std::vector<double> state = judge_.middle(box);
+    if (!judge_.leads_to_degenerate(state, *certificate_work_[worker])) return std::nullopt;
+    const double reach = judge_.reach(box, state);
+    if (!(reach <= kDegenerateReach * network_.radius())) return std::nullopt;
+    return UndecidedRegion{std::move(state), reach, UndecidedReason::degenerate};
+  }
+
+  UndecidedRegion middle_region(const WeightBox& box, UndecidedReason reason) const {
+    std::vector<double> state = judge_.middle(box);
+    const double reach = judge_.reach(box, state);
+    return {std::move(state), reach, reason};
   }
 
   // In two at the logarithmic mean of the weight that bends most.

@@ -21,6 +21,20 @@ UpperBound distance_bound(const double* a, const double* b, ptrdiff_t dim,
   return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
 }
 
+// Keeps the points for which keeps(i).
+template <class Keeps>
+void keep(ptrdiff_t dim, CellList& list, const Keeps& keeps) {
+  size_t kept = 0;
+  for (size_t i = 0; i < list.certificates.size(); ++i) {
+    if (!keeps(i)) continue;
+    std::copy_n(list.states.begin() + static_cast<ptrdiff_t>(i) * dim, dim,
+                list.states.begin() + static_cast<ptrdiff_t>(kept) * dim);
+    list.certificates[kept++] = list.certificates[i];
+  }
+  list.states.resize(kept * static_cast<size_t>(dim));
+  list.certificates.resize(kept);
+}
+
 }  // namespace
 
 const char* describe(UndecidedReason reason) {
@@ -28,6 +42,8 @@ const char* describe(UndecidedReason reason) {
     case UndecidedReason::degenerate:
       return "degenerate: an eigenvalue of the Jacobian is 1, or so close that double precision "
              "cannot decide";
+    case UndecidedReason::precision:
+      return "beta |x| |state| is too large: double precision cannot decide";
     case UndecidedReason::indistinct:
       return "two certified points that may be the same one";
     case UndecidedReason::box_limit:
@@ -42,26 +58,9 @@ const char* describe(UndecidedReason reason) {
   return "";
 }
 
-BoxJudge::BoxJudge(const Network<double>& network, bool single_precision)
-    : network_(network),
-      certifier_(network),
-      single_precision_(single_precision),
-      nearby_(0.05 * network.radius()) {}
-
-bool BoxJudge::is_near_degenerate(const WeightBox& box, std::vector<double>& state,
-                                  Certifier::Workspace& work) const {
-  std::vector<double> difference;
-  middle(box, state);
-  const bool degenerate = NewtonSolver(network_).solve(state.data()) &&
-                          !certifier_.certify(state.data(), work).certified() &&
-                          reach(box, state, difference) <= nearby_;
-  if (!degenerate) state.clear();
-  return degenerate;
-}
-
-void BoxJudge::middle(const WeightBox& box, std::vector<double>& state) const {
+std::vector<double> BoxJudge::middle(const WeightBox& box) const {
   const ptrdiff_t dim = network_.dim();
-  state.assign(static_cast<size_t>(dim), 0.0);
+  std::vector<double> state(static_cast<size_t>(dim), 0.0);
   double total = 0;
   for (ptrdiff_t i = 0; i < box.size(); ++i) total += box.middle(i);
   for (ptrdiff_t i = 0; i < box.size(); ++i) {
@@ -72,12 +71,19 @@ void BoxJudge::middle(const WeightBox& box, std::vector<double>& state) const {
   }
   if (single_precision_)
     for (double& value : state) value = static_cast<double>(static_cast<float>(value));
+  return state;
 }
 
-double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state,
-                       std::vector<double>& difference) const {
+bool BoxJudge::leads_to_degenerate(std::vector<double>& state, Certifier::Workspace& work) const {
+  constexpr double kNearlyOne = 1e-3;
+  if (!NewtonSolver(network_).solve(state.data())) return false;
+  const Certificate certificate = certifier_.certify(state.data(), work);
+  return !certificate.certified() && certificate.min_gap < kNearlyOne;
+}
+
+double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state) const {
   const ptrdiff_t dim = network_.dim(), n = box.size();
-  std::vector<double> offset(static_cast<size_t>(dim), 0.0);
+  std::vector<double> offset(static_cast<size_t>(dim), 0.0), difference;
   UpperBound spread(0), sizes(0);
   for (ptrdiff_t i = 0; i < n; ++i) {
     const double* x = network_.patterns().data() + i * dim;
@@ -158,15 +164,17 @@ void resolve_duplicates(ptrdiff_t dim, CellList& list) {
                                   (distance + radii).value(), UndecidedReason::indistinct});
     }
 
-  size_t kept = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (dropped[i]) continue;
-    std::copy_n(list.states.begin() + static_cast<ptrdiff_t>(i) * dim, dim,
-                list.states.begin() + static_cast<ptrdiff_t>(kept) * dim);
-    list.certificates[kept++] = list.certificates[i];
+  keep(dim, list, [&](size_t i) { return !dropped[i]; });
+}
+
+void truncate(ptrdiff_t dim, std::int64_t max_count, CellList& list) {
+  const auto limit = static_cast<size_t>(max_count);
+  for (size_t i = limit; i < list.certificates.size(); ++i) {
+    const auto state = list.states.begin() + static_cast<ptrdiff_t>(i) * dim;
+    list.undecided.push_back({std::vector<double>(state, state + dim), list.certificates[i].radius,
+                              UndecidedReason::count_limit});
   }
-  list.states.resize(kept * static_cast<size_t>(dim));
-  list.certificates.resize(kept);
+  keep(dim, list, [&](size_t i) { return i < limit; });
 }
 
 CellList fixed_points_by_cells(const Network<double>& network, const CellOptions& options,
@@ -177,7 +185,8 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   const WeightForm form(network);
-  if (!form.in_range()) throw std::domain_error("beta |x|^2 is too large for double precision");
+  if (!form.in_range())
+    throw std::domain_error("patterns: beta |x|^2 is too large for double precision");
   const WeightContractor contractor(form);
   return CellSearch<WeightContractor>(network, contractor, options, execution).run();
 }
