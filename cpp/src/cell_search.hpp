@@ -32,9 +32,10 @@ class BoxJudge {
   // No point of the box and the simplex is further than this from `state`: for sum p = 1,
   // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
   double reach(const WeightBox& box, const std::vector<double>& state) const;
-  // Moves `state` to the point that Newton's method leads to; whether no certificate can be had
-  // there because an eigenvalue of J is 1, or nearly so.
-  bool leads_to_degenerate(std::vector<double>& state, Certifier::Workspace& work) const;
+  // Moves `state` to where Newton's method leads; whether f nearly has a fixed point there, an
+  // eigenvalue of J is 1 or nearly so, and no certificate can be had, unless even_certified.
+  bool leads_to_degenerate(std::vector<double>& state, bool even_certified,
+                           Certifier::Workspace& work) const;
 
  private:
   const Network<double>& network_;
@@ -65,7 +66,10 @@ class CellSearch {
         options_(options),
         user_stop_(execution.stop_requested),
         execution_{execution.threads, [this] { return stop_now(); }},
-        judge_(network, options.single_precision) {
+        judge_(network, options.single_precision),
+        // No box shrinks below the rounding of the scores.
+        smallest_(std::max(
+            kSmallest, 64 * kUnitRoundoff * network.beta() * network.radius() * network.radius())) {
     for (int t = 0; t < std::max(1, execution.threads); ++t)
       certificate_work_.push_back(judge_.certifier().workspace());
     work_.resize(certificate_work_.size());
@@ -81,7 +85,7 @@ class CellSearch {
         }
         run_round();
         if (options_.progress)
-          options_.progress(list_.boxes, static_cast<std::int64_t>(waiting_.size()));
+          options_.progress(list_.boxes, list_.boxes + static_cast<std::int64_t>(waiting_.size()));
       }
     } catch (const Interrupted&) {
       give_up(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
@@ -99,11 +103,14 @@ class CellSearch {
   using Clock = std::chrono::steady_clock;
   // Boxes worked on between two looks at the list: fixed, so that results do not depend on threads.
   static constexpr std::ptrdiff_t kRound = 64;
-  // Boxes this small are certified or given up; the former is tried from the latter width on.
+  // From this width on a certificate is tried; at the smallest a box is given up.
   static constexpr double kSmall = 1e-5, kSmallest = 1e-10;
   // From this width on a box is given up if it lies this near a degenerate fixed point, in units
   // of the radius of the patterns: boxes around one have no end.
   static constexpr double kNear = 1e-2, kDegenerateReach = 0.05;
+  // So many splits above a box, a point that is nearly degenerate counts even if it is certified:
+  // its uniqueness ball is so small that the boxes around it would have no end either.
+  static constexpr int kPatience = 40;
 
   struct Node {
     WeightBox box;
@@ -170,8 +177,8 @@ class CellSearch {
     if (!contractor_.contract(box, work_[worker])) return outcome;
     const double width = box.width();
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
-    if (width <= kNear) outcome.undecided = near_degenerate(box, worker);
-    if (outcome.undecided || (width > kSmallest && split(box, node.depth, outcome))) return outcome;
+    if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth, worker);
+    if (outcome.undecided || (width > smallest_ && split(box, node.depth, outcome))) return outcome;
     outcome.undecided = middle_region(box, UndecidedReason::precision);
     return outcome;
   }
@@ -187,9 +194,11 @@ class CellSearch {
     return true;
   }
 
-  std::optional<UndecidedRegion> near_degenerate(const WeightBox& box, std::size_t worker) const {
+  std::optional<UndecidedRegion> near_degenerate(const WeightBox& box, int depth,
+                                                 std::size_t worker) const {
     std::vector<double> state = judge_.middle(box);
-    if (!judge_.leads_to_degenerate(state, *certificate_work_[worker])) return std::nullopt;
+    if (!judge_.leads_to_degenerate(state, depth > kPatience, *certificate_work_[worker]))
+      return std::nullopt;
     const double reach = judge_.reach(box, state);
     if (!(reach <= kDegenerateReach * network_.radius())) return std::nullopt;
     return UndecidedRegion{std::move(state), reach, UndecidedReason::degenerate};
@@ -226,6 +235,7 @@ class CellSearch {
   const Execution execution_;
   const Clock::time_point began_ = Clock::now();
   BoxJudge judge_;
+  double smallest_;
   std::vector<decltype(judge_.certifier().workspace())> certificate_work_;
   std::vector<typename Contractor::Workspace> work_;
   std::vector<Node> waiting_;

@@ -74,11 +74,15 @@ std::vector<double> BoxJudge::middle(const WeightBox& box) const {
   return state;
 }
 
-bool BoxJudge::leads_to_degenerate(std::vector<double>& state, Certifier::Workspace& work) const {
-  constexpr double kNearlyOne = 1e-3;
-  if (!NewtonSolver(network_).solve(state.data())) return false;
+bool BoxJudge::leads_to_degenerate(std::vector<double>& state, bool even_certified,
+                                   Certifier::Workspace& work) const {
+  // Just outside a fold nothing is fixed, but the state hardly moves.
+  constexpr double kNearlyOne = 1e-3, kNearlyFixed = 1e-9;
+  NewtonSolver newton(network_);
+  newton.solve(state.data());
+  if (!(newton.residual(state.data()) <= kNearlyFixed * network_.radius())) return false;
   const Certificate certificate = certifier_.certify(state.data(), work);
-  return !certificate.certified() && certificate.min_gap < kNearlyOne;
+  return (even_certified || !certificate.certified()) && certificate.min_gap < kNearlyOne;
 }
 
 double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state) const {

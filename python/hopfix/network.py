@@ -361,12 +361,12 @@ class Hopfield:
         """Find fixed points of every Morse index.
 
         Args:
-            method: "cells": exhaustive search over boxes of the N ≤ 128 weights, which finds all
-                points and proves that there are no others; for up to about 20 patterns of any
-                dimension, fewer where N is far above d; "starts": Newton from many starts, which finds most points of small problems
-                and cannot know that it has found all; "closed_form": all points, for orthogonal
-                patterns of equal norm (ValueError otherwise); "auto": closed form where it
-                applies and N ≤ 16, starts elsewhere.
+            method: "cells": exhaustive search over boxes of the weights, which finds all points
+                and proves that there are no others; N ≤ 128, in practice up to about 20 patterns
+                of any dimension; "starts": Newton from many starts, which finds most points of
+                small problems and cannot know that it has found all; "closed_form": all points,
+                for orthogonal patterns of equal norm (ValueError otherwise); "auto": closed form
+                where it applies and N ≤ 16, starts elsewhere.
             certify: False skips the certificates of "closed_form". "cells" and "starts" tell
                 points apart by their certificates and always make them.
             max_boxes: "cells" stops after this many boxes.
@@ -374,7 +374,7 @@ class Hopfield:
             time_limit: stop after about this many seconds.
             seed: of the random starts; the result depends on nothing else.
             progress: called now and then as progress(done, total) in this thread ("cells":
-                boxes examined and boxes waiting); an exception it raises ends the search.
+                boxes examined, and boxes known so far); an exception it raises ends the search.
 
         Returns:
             FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, or

@@ -45,8 +45,8 @@ struct CellOptions {
   std::int64_t max_count = INT64_MAX;
   double time_limit = HUGE_VAL;   // seconds
   bool single_precision = false;  // round states to float before they are certified
-  // Boxes examined, and boxes waiting; calling thread only.
-  std::function<void(std::int64_t examined, std::int64_t waiting)> progress;
+  // Boxes examined, and those with the ones that wait; calling thread only.
+  std::function<void(std::int64_t done, std::int64_t total)> progress;
 };
 
 struct CellList {
