@@ -55,7 +55,8 @@ void resolve_duplicates(std::ptrdiff_t dim, CellList& list);
 void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
 
 // Contractor: `bool contract(WeightBox&, Workspace&) const`, false for a box without fixed points,
-// with a default-constructible Workspace that counts newton_steps.
+// then `ptrdiff_t split_choice(const WeightBox&, const Workspace&) const`, a weight; both may
+// depend on nothing but the box. Workspace is default-constructible and counts newton_steps.
 template <class Contractor>
 class CellSearch {
  public:
@@ -178,7 +179,8 @@ class CellSearch {
     const double width = box.width();
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
     if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth, worker);
-    if (outcome.undecided || (width > smallest_ && split(box, node.depth, outcome))) return outcome;
+    if (outcome.undecided || (width > smallest_ && split(box, node.depth, worker, outcome)))
+      return outcome;
     outcome.undecided = middle_region(box, UndecidedReason::precision);
     return outcome;
   }
@@ -210,19 +212,17 @@ class CellSearch {
     return {std::move(state), reach, reason};
   }
 
-  // In two at the logarithmic mean of the weight that bends most.
-  static bool split(const WeightBox& box, int depth, Outcome& outcome) {
-    std::ptrdiff_t widest = 0;
-    for (std::ptrdiff_t i = 1; i < box.size(); ++i)
-      if (box.bend(i) > box.bend(widest)) widest = i;
-    const double low = box.lo()[widest], high = box.hi()[widest];
-    const double at = std::max(box.mean(widest), low + 1e-3 * (high - low));
+  // In two, at the logarithmic mean of one weight; false where there is no double between.
+  bool split(const WeightBox& box, int depth, std::size_t worker, Outcome& outcome) const {
+    const std::ptrdiff_t i = contractor_.split_choice(box, work_[worker]);
+    const double low = box.lo()[i], high = box.hi()[i];
+    const double at = std::max(box.mean(i), low + 1e-3 * (high - low));
     if (!(low < at && at < high)) return false;
     WeightBox below = box, above = box;
-    below.hi()[widest] = at;
-    below.log_hi()[widest] = std::min(below.log_hi()[widest], log_up(at));
-    above.lo()[widest] = at;
-    above.log_lo()[widest] = std::max(above.log_lo()[widest], log_down(at));
+    below.hi()[i] = at;
+    below.log_hi()[i] = std::min(below.log_hi()[i], log_up(at));
+    above.lo()[i] = at;
+    above.log_lo()[i] = std::max(above.log_lo()[i], log_down(at));
     outcome.halves.push_back({std::move(above), depth + 1});
     outcome.halves.push_back({std::move(below), depth + 1});
     return true;

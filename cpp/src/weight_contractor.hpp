@@ -39,6 +39,7 @@ class WeightContractor {
     std::vector<double> matrix, inverse;            // H and Y
     std::vector<double> row, last_row, last_sizes;  // of I - Y H; minus the sum of Y's rows
     std::vector<double> row_sizes, results;
+    std::vector<double> influence;  // of each pattern's rho on all weights, in the last Newton step
     std::vector<std::ptrdiff_t> pivots;
   };
 
@@ -47,6 +48,9 @@ class WeightContractor {
 
   // Applies the rules while they help. False if the box is proved to hold no fixed point.
   bool contract(WeightBox& box, Workspace& work) const;
+
+  // The weight at which to split a box just contracted: one that bends much and matters to all.
+  std::ptrdiff_t split_choice(const WeightBox& box, const Workspace& work) const;
 
  private:
   const WeightForm& form_;

@@ -175,15 +175,17 @@ class Faulty {
  public:
   using Workspace = WeightContractor::Workspace;
   explicit Faulty(const WeightForm& form) : sound_(form) {}
+  ptrdiff_t split_choice(const WeightBox& box, const Workspace& work) const {
+    return sound_.split_choice(box, work);
+  }
 
  protected:
   WeightContractor sound_;
 };
 
 // Takes one box for empty.
-class Forgetful : Faulty {
+class Forgetful : public Faulty {
  public:
-  using Faulty::Workspace;
   Forgetful(const WeightForm& form, int victim) : Faulty(form), victim_(victim) {}
   bool contract(WeightBox& box, Workspace& work) const {
     return sound_.contract(box, work) && count_++ != victim_;
@@ -195,9 +197,8 @@ class Forgetful : Faulty {
 };
 
 // Takes off a share of every interval.
-class Shrinking : Faulty {
+class Shrinking : public Faulty {
  public:
-  using Faulty::Workspace;
   Shrinking(const WeightForm& form, double share) : Faulty(form), share_(share) {}
   bool contract(WeightBox& box, Workspace& work) const {
     if (!sound_.contract(box, work)) return false;
@@ -210,10 +211,9 @@ class Shrinking : Faulty {
 };
 
 // Steps inwards where it should step outwards.
-class WrongWay : Faulty {
+class WrongWay : public Faulty {
  public:
   using Faulty::Faulty;
-  using Faulty::Workspace;
   bool contract(WeightBox& box, Workspace& work) const {
     if (!sound_.contract(box, work)) return false;
     for (ptrdiff_t i = 0; i < box.size(); ++i) {
