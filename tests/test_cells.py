@@ -73,11 +73,22 @@ def test_known_counts(d, N, seed, beta, counts):
     assert tuple(found.counts.values()) == counts
 
 
-def test_large_beta_has_the_points_of_infinite_beta():
-    # MATH: faces by size and the centre, 4-D, 7 patterns.
-    found = hopfix.Hopfield(naive.unit_patterns(4, 7, 2), 5000.0).fixed_points("cells")
+@pytest.mark.parametrize("beta", [1e4, 1e5])
+@pytest.mark.parametrize(
+    ("d", "N", "seed", "counts"),
+    [
+        (3, 5, 0, (5, 4)),
+        (4, 7, 2, (7, 16, 14, 5, 1)),
+        (5, 6, 3, (6, 11, 10, 4)),
+        (4, 10, 4, (10, 23, 23, 10, 1)),
+    ],
+)
+def test_large_beta_has_the_points_of_infinite_beta(d, N, seed, counts, beta):
+    # The critical faces by size and, where the origin is inside, the centre of index d.
+    found = hopfix.Hopfield(naive.unit_patterns(d, N, seed), beta).fixed_points("cells")
     assert_proved(found)
-    assert found.counts == {0: 7, 1: 16, 2: 14, 3: 5, 4: 1}
+    assert tuple(found.counts.values()) == counts
+    assert found.proof.boxes < 20_000
 
 
 @pytest.mark.parametrize("N", [2, 3, 4, 5, 6])

@@ -83,8 +83,8 @@ class Contraction {
   }
 
  private:
-  // Weights below this bend the logarithm of no other noticeably.
-  static constexpr double kLiveFrom = 1e-5;
+  // A weight is dead where it is below this and moves no score by as much.
+  static constexpr double kDead = 2e-4;
 
   void measure_rest() {
     rest_ = 1;
@@ -158,14 +158,19 @@ Interval Contraction::score_range(ptrdiff_t i, ptrdiff_t r) const {
           knapsack(i, r, start, true) + constant + error};
 }
 
+// Among the live patterns, whose weights sum to 1 less the dead ones'.
 bool Contraction::by_scores() {
+  choose_live();
   w_.lower.resize(at(n_ * n_));
   w_.exponentials.resize(at(n_ * n_));
   measure_rest();
-  for (ptrdiff_t i = 0; i < n_; ++i) {
+  const size_t live = w_.live.size();
+  for (size_t a = 0; a < live; ++a) {
+    const ptrdiff_t i = w_.live[a];
     w_.lower[at(i * n_ + i)] = 0;
     w_.exponentials[at(i * n_ + i)] = 1;
-    for (ptrdiff_t r = 0; r < i; ++r) {
+    for (size_t c = 0; c < a; ++c) {
+      const ptrdiff_t r = w_.live[c];
       const Interval range = score_range(i, r);
       for (const auto& [place, low] : {std::pair{i * n_ + r, range.lo}, {r * n_ + i, -range.hi}}) {
         w_.lower[at(place)] = low;
@@ -173,26 +178,28 @@ bool Contraction::by_scores() {
       }
     }
   }
-  for (ptrdiff_t i = 0; i < n_; ++i) {
-    double least = 0, most = 0;  // of sum_r exp(g_r - g_i)
-    for (ptrdiff_t r = 0; r < n_; ++r) {
+  double dead = 0;
+  for (const ptrdiff_t k : w_.dead) dead += box_.hi()[k];
+  for (const ptrdiff_t i : w_.live) {
+    double least = 0, most = 0;  // of the sum of exp(g_r - g_i)
+    for (const ptrdiff_t r : w_.live) {
       least += w_.exponentials[at(r * n_ + i)];
       most += 1 / w_.exponentials[at(i * n_ + r)];
     }
     Weight weight(box_, i);
-    const double low = 1 / (most * kAbove) / kAbove - kSubnormal;
+    const double low = (1 - dead * kAbove) / (most * kAbove) / kAbove - kSubnormal;
     const double high = 1 / std::min(least, kLargest) * kAbove + kSubnormal;
     if (!weight.within(low, high) || !weight.agree()) return false;
   }
-  for (ptrdiff_t i = 0; i < n_; ++i) {
+  for (const ptrdiff_t i : w_.live) {
     Weight weight(box_, i);
-    for (ptrdiff_t r = 0; r < n_; ++r)
+    for (const ptrdiff_t r : w_.live)
       if (!weight.log_within(rounded::add_down(box_.log_lo()[r], w_.lower[at(i * n_ + r)]),
                              rounded::add_up(box_.log_hi()[r], -w_.lower[at(r * n_ + i)])))
         return false;
     if (!weight.agree()) return false;
   }
-  return true;
+  return follow_the_live();
 }
 
 // log p_k = log p_r + g_k - g_r for the dead patterns k.
@@ -214,7 +221,8 @@ bool Contraction::follow_the_live() {
 void Contraction::choose_live() {
   w_.live.clear();
   w_.dead.clear();
-  for (ptrdiff_t i = 0; i < n_; ++i) (box_.hi()[i] >= kLiveFrom ? w_.live : w_.dead).push_back(i);
+  const double dead_below = kDead / std::max(1.0, form_.largest());
+  for (ptrdiff_t i = 0; i < n_; ++i) (box_.hi()[i] < dead_below ? w_.dead : w_.live).push_back(i);
   const auto largest =
       std::max_element(w_.live.begin(), w_.live.end(),
                        [this](ptrdiff_t i, ptrdiff_t k) { return box_.mean(i) < box_.mean(k); });

@@ -83,6 +83,7 @@ WeightForm::WeightForm(const Network<double>& network) : n_(network.size()) {
       constants_[place(i, r)] = constant;
       errors_[place(i, r)] = error.value();
       largest_[place(i, r)] = most;
+      largest_of_all_ = std::max(largest_of_all_, most);
       in_range_ = in_range_ && std::isfinite(error.value()) && std::isfinite(constant);
 
       std::uint8_t* order = orders_.data() + (r * n_ + i) * n_;

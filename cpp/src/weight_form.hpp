@@ -37,6 +37,8 @@ class WeightForm {
   double error(std::ptrdiff_t i, std::ptrdiff_t r) const { return errors_[place(i, r)]; }
   // The largest |C^r_ik| of row i.
   double largest(std::ptrdiff_t i, std::ptrdiff_t r) const { return largest_[place(i, r)]; }
+  // Of all.
+  double largest() const { return largest_of_all_; }
   // The patterns k by ascending C^r_ik.
   const std::uint8_t* order(std::ptrdiff_t i, std::ptrdiff_t r) const {
     return orders_.data() + (r * n_ + i) * n_;
@@ -49,6 +51,7 @@ class WeightForm {
 
   std::ptrdiff_t n_;
   bool in_range_ = true;
+  double largest_of_all_ = 0;
   std::vector<double> matrices_, constants_, errors_, largest_;
   std::vector<std::uint8_t> orders_;
 };

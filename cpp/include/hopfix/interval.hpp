@@ -240,7 +240,7 @@ inline double log_near(double x) {
   // The bits of sqrt(1/2) rounded: what is above them counts for the next power.
   constexpr std::int64_t kRootHalf = 0x3fe6a09e667f3bcd;
   const std::int64_t exponent = (bits - kRootHalf) >> 52;
-  bits -= exponent << 52;
+  bits -= exponent * (std::int64_t{1} << 52);
   double m;
   std::memcpy(&m, &bits, sizeof m);
   k += exponent;
