@@ -43,7 +43,7 @@ class BoxJudge {
   bool single_precision_;
 };
 
-// Makes one region of those with the same reason whose states are within `nearby` of each other.
+// Makes one region of degenerate ones whose states are within `nearby` of each other.
 void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions);
 
 // Removes certified points that are proved to be others of the list once more, and reports pairs

@@ -106,6 +106,10 @@ void merge_regions(ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& r
   std::vector<UndecidedRegion> merged;
   std::vector<double> difference;
   for (UndecidedRegion& region : regions) {
+    if (region.reason != UndecidedReason::degenerate) {
+      merged.push_back(std::move(region));
+      continue;
+    }
     UpperBound distance(0);
     const auto same = std::find_if(merged.begin(), merged.end(), [&](const UndecidedRegion& other) {
       if (other.reason != region.reason) return false;

@@ -14,6 +14,8 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 
+// Sums of coefficients below this do not overflow.
+constexpr double kLargestCoefficient = 1e290;
 constexpr double kUnitSquare = kUnitRoundoff * kUnitRoundoff;
 
 // beta x_i . x_k in double-double. Every partial sum is at most sum |x||x| <= |x_i||x_k| (1 +
@@ -70,7 +72,7 @@ WeightForm::WeightForm(const Network<double>& network) : n_(network.size()) {
       for (ptrdiff_t k = 0; k < n_; ++k) {
         row[k] = ((product(i, k) - product(i, r)) - (product(r, k) - product(r, r))).hi;
         most = std::max(most, std::fabs(row[k]));
-        in_range_ = in_range_ && std::isfinite(row[k]);
+        in_range_ = in_range_ && std::fabs(row[k]) < kLargestCoefficient;
       }
       const DoubleDouble log_ratio = two_sum(log_weight(i), -log_weight(r));
       const double constant = ((product(i, r) - product(r, r)) + log_ratio).hi;
@@ -84,7 +86,8 @@ WeightForm::WeightForm(const Network<double>& network) : n_(network.size()) {
       errors_[place(i, r)] = error.value();
       largest_[place(i, r)] = most;
       largest_of_all_ = std::max(largest_of_all_, most);
-      in_range_ = in_range_ && std::isfinite(error.value()) && std::isfinite(constant);
+      in_range_ = in_range_ && error.value() < kLargestCoefficient &&
+                  std::fabs(constant) < kLargestCoefficient;
 
       std::uint8_t* order = orders_.data() + (r * n_ + i) * n_;
       std::iota(order, order + n_, std::uint8_t{0});

@@ -27,7 +27,7 @@ class WeightForm {
   explicit WeightForm(const Network<double>& network);
 
   std::ptrdiff_t size() const { return n_; }
-  // Whether all coefficients are finite; nothing else may be asked where they are not.
+  // Whether no coefficient nears overflow; nothing else may be asked where one does.
   bool in_range() const { return in_range_; }
 
   // C^r, n x n.
