@@ -22,7 +22,7 @@
 namespace hopfix {
 
 enum class UndecidedReason {
-  degenerate,  // around a point without certificate: an eigenvalue of J is 1, or nearly so
+  degenerate,  // around a point at which an eigenvalue of J is 1, or nearly so
   precision,   // as small as boxes get, but no certificate
   indistinct,  // two certified points that may be one and the same
   box_limit,
