@@ -38,6 +38,29 @@ def test_random_patterns_by_starts(benchmark):
     assert len(found) == 331
 
 
+@pytest.mark.parametrize(
+    ("patterns", "beta", "number"),
+    [
+        (np.eye(8), 10.0, 255),
+        (np.eye(10), 11.0, 1023),
+        (np.eye(12), 13.0, 4095),
+        (unit_patterns(64, 14, 3), 12.0, 443),
+        (unit_patterns(64, 16, 3), 12.0, 535),
+        (unit_patterns(20, 20, 3), 8.0, 57),
+        (unit_patterns(24, 24, 3), 8.0, 73),
+        (unit_patterns(4, 20, 0), 20.0, 65),
+    ],
+    ids=["eye8", "eye10", "eye12", "d64n14", "d64n16", "d20n20", "d24n24", "d4n20"],
+)
+def test_cells(benchmark, patterns, beta, number):
+    network = hopfix.Hopfield(patterns, beta, num_threads=2)
+    found = benchmark.pedantic(network.fixed_points, ("cells",), rounds=3)
+    benchmark.extra_info["boxes"] = found.proof.boxes
+    benchmark.extra_info["newton_steps"] = found.proof.newton_steps
+    assert len(found) == number
+    assert found.completeness == "proved"
+
+
 @pytest.mark.parametrize("n", [12, 200])
 def test_certify(benchmark, n):
     patterns = unit_patterns(64, n, 3)

@@ -1,6 +1,7 @@
 // Certificates and searches for fixed points, in double precision.
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "hopfix/cells.hpp"
 #include "hopfix/certificate.hpp"
 #include "hopfix/fixed_points.hpp"
 
@@ -49,6 +50,22 @@ py::object take_pending_exception() {
   return py::error_already_set().value();
 }
 
+// Calls `progress`, unless it is None, with the GIL.
+std::function<void(std::int64_t, std::int64_t)> progress_callback(const py::object& progress) {
+  if (progress.is_none()) return nullptr;
+  return [&progress](std::int64_t done, std::int64_t total) {
+    const py::gil_scoped_acquire acquire;
+    // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
+    try {
+      progress(done, total);
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+      error.restore();
+      throw Interrupted();
+    }
+  };
+}
+
 py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t max_count,
                     double time_limit, bool single_precision, const py::object& progress,
                     int threads) {
@@ -57,18 +74,7 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   options.max_count = max_count;
   options.time_limit = time_limit;
   options.single_precision = single_precision;
-  if (!progress.is_none())
-    options.progress = [&](std::int64_t done, std::int64_t total) {
-      const py::gil_scoped_acquire acquire;
-      // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
-      try {
-        progress(done, total);
-      } catch (py::error_already_set& error) {
-        if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-        error.restore();
-        throw Interrupted();
-      }
-    };
+  options.progress = progress_callback(progress);
   FixedPointList list;
   run_released(threads, [&](const Execution& execution) {
     list = fixed_points_by_starts(network, options, execution);
@@ -77,6 +83,33 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
   summary["starts"] = list.starts;
   summary["cut_short"] = list.time_limit_reached || list.count_limit_reached || list.interrupted;
+  return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
+}
+
+py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_t max_count,
+                   double time_limit, bool single_precision, const py::object& progress,
+                   int threads) {
+  CellOptions options;
+  options.max_boxes = max_boxes;
+  options.max_count = max_count;
+  options.time_limit = time_limit;
+  options.single_precision = single_precision;
+  options.progress = progress_callback(progress);
+  CellList list;
+  run_released(threads, [&](const Execution& execution) {
+    list = fixed_points_by_cells(network, options, execution);
+  });
+  py::dict summary = columns(list.certificates);
+  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  py::list undecided;
+  for (const UndecidedRegion& region : list.undecided)
+    undecided.append(py::make_tuple(to_array(region.state, {network.dim()}), region.radius,
+                                    describe(region.reason)));
+  summary["undecided"] = undecided;
+  summary["boxes"] = list.boxes;
+  summary["newton_steps"] = list.newton_steps;
+  summary["depth"] = list.depth;
+  summary["seconds"] = list.seconds;
   return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
 }
 
@@ -95,6 +128,8 @@ Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, dou
 void bind_fixed_points(py::module_& m) {
   m.def("certify", &certify);
   m.def("fixed_points_by_starts", &by_starts);
+  m.def("fixed_points_by_cells", &by_cells);
+  m.attr("most_patterns_of_cells") = kMostPatternsOfCells;
   m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);
   m.def("subset_weights", &subset_weights_array);
 }

@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from hopfix import _core, softmax_map
 from hopfix._arrays import FloatArray
-from hopfix.fixed_points import FixedPoints, assemble
+from hopfix.fixed_points import FixedPoints, Undecided, assemble
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
 
 _CHUNK = 4096
 _MOST_BYTES = 2**33
+_CUT = "cut short (time_limit, max_count or interruption)"
 _COLUMNS = ("certified", "radius", "uniqueness_radius", "morse_index", "spectral_radius")
 
 
@@ -76,7 +77,7 @@ def search(
         columns,
         method="closed_form",
         proved=complete and _counts_exactly(network, beta) and _distinct(network, points, columns),
-        open_questions=() if complete else ("cut short (time_limit, max_count or interruption)",),
+        left=() if complete else (Undecided(None, _CUT),),
     )
     return result, interruption
 

@@ -85,6 +85,18 @@ def fixed_points_by_starts(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+def fixed_points_by_cells(
+    network: Network64,
+    max_boxes: int,
+    max_count: int,
+    time_limit: float,
+    single_precision: bool,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[dict[str, Any], BaseException | None]: ...
+
+most_patterns_of_cells: int
+
 def is_equinorm_orthogonal(network: Network64, tolerance: float) -> bool: ...
 def subset_weights(n: int, k: int, u: float, v: float, limit: int) -> NDArray[np.float64]: ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from hopfix import _closed_form, _core
-from hopfix.fixed_points import FixedPoints, assemble
+from hopfix.fixed_points import FixedPoints, Proof, Undecided, assemble
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -18,12 +18,15 @@ Progress: TypeAlias = Callable[[int, int], object]
 # Orthonormal networks up to this size are listed in closed form by method="auto".
 _AUTO_CLOSED_FORM_UP_TO = 16
 
+_ARITHMETIC = "IEEE 754 binary64, round-to-nearest, all rounding bounded outwards"
+
 
 def search(
     network: Hopfield,
     method: str,
     *,
     certify: bool,
+    max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
     seed: int,
@@ -38,6 +41,8 @@ def search(
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
         )
+    elif method == "cells":
+        result, interruption = _cells(network, max_boxes, max_count, time_limit, progress)
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress)
     if interruption is not None:
@@ -63,12 +68,52 @@ def _starts(
         progress,
         network._threads,
     )
-    cut = ("the search was cut short (time_limit, max_count or an interruption)",)
+    cut = Undecided(None, "the search was cut short (time_limit, max_count or an interruption)")
     result = assemble(
         network,
         columns,
         method="starts",
         proved=False,
-        open_questions=cut if columns["cut_short"] else (),
+        left=(cut,) if columns["cut_short"] else (),
+    )
+    return result, interruption
+
+
+def _cells(
+    network: Hopfield,
+    max_boxes: int | None,
+    max_count: int | None,
+    time_limit: float | None,
+    progress: Progress | None,
+) -> tuple[FixedPoints, BaseException | None]:
+    n = len(network.patterns)
+    if n > _core.most_patterns_of_cells:
+        raise ValueError(
+            f"patterns: got {n}, need at most {_core.most_patterns_of_cells} for method 'cells'"
+        )
+    columns, interruption = _core.fixed_points_by_cells(
+        network._core64,
+        2**62 if max_boxes is None else max_boxes,
+        2**62 if max_count is None else max_count,
+        np.inf if time_limit is None else time_limit,
+        network.dtype == np.float32,
+        progress,
+        network._threads,
+    )
+    left = tuple(Undecided(state, reason, radius) for state, radius, reason in columns["undecided"])
+    result = assemble(
+        network,
+        columns,
+        method="cells",
+        proved=not left,
+        left=left,
+        proof=Proof(
+            boxes=columns["boxes"],
+            newton_steps=columns["newton_steps"],
+            depth=columns["depth"],
+            seconds=columns["seconds"],
+            arithmetic=_ARITHMETIC,
+            version=_core.version,
+        ),
     )
     return result, interruption

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Undecided(NamedTuple):
@@ -29,10 +31,33 @@ class Undecided(NamedTuple):
     Attributes:
         state: (d,) the point around which it lies; None for the whole space.
         reason: why it was left.
+        radius: the part lies within this distance of `state`; NaN where that is not known.
     """
 
     state: FloatArray | None
     reason: str
+    radius: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What an exhaustive search did, for a reader who wants to run it again.
+
+    Attributes:
+        boxes: boxes of weights examined.
+        newton_steps: linear systems inverted for them.
+        depth: most splits above one box.
+        seconds: time taken.
+        arithmetic: the arithmetic all bounds are valid for.
+        version: of hopfix.
+    """
+
+    boxes: int
+    newton_steps: int
+    depth: int
+    seconds: float
+    arithmetic: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +103,7 @@ class FixedPoints:
             points missing also pass) or "unknown".
         undecided: what the search left open, with the reason each was left.
         method: the search that found them.
+        proof: what the exhaustive search ("cells") did; None for other methods.
     """
 
     network: Hopfield
@@ -94,6 +120,7 @@ class FixedPoints:
     completeness: Completeness
     undecided: tuple[Undecided, ...]
     method: str
+    proof: Proof | None = None
 
     @property
     def index(self) -> npt.NDArray[np.int64]:
@@ -171,7 +198,7 @@ class FixedPoints:
 
     @classmethod
     def _per_point_arrays(cls) -> list[str]:
-        whole = {"network", "reasons", "completeness", "undecided", "method"}
+        whole = {"network", "reasons", "completeness", "undecided", "method", "proof"}
         return [field.name for field in fields(cls) if field.name not in whole]
 
     def __repr__(self) -> str:
@@ -199,10 +226,15 @@ class FixedPoints:
         out["reasons"] = list(self.reasons)
         out["completeness"] = self.completeness
         out["undecided"] = [
-            {"state": None if left.state is None else left.state.tolist(), "reason": left.reason}
+            {
+                "state": None if left.state is None else left.state.tolist(),
+                "reason": left.reason,
+                "radius": left.radius if math.isfinite(left.radius) else None,
+            }
             for left in self.undecided
         ]
         out["method"] = self.method
+        out["proof"] = None if self.proof is None else asdict(self.proof)
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -221,6 +253,8 @@ class FixedPoints:
             "method": np.array(self.method),
             "undecided_states": np.array(places, dtype=np.float64).reshape(-1, d),
             "undecided_reasons": np.array([u.reason for u in self.undecided], dtype=np.str_),
+            "undecided_radii": np.array([u.radius for u in self.undecided], dtype=np.float64),
+            "proof": np.array("" if self.proof is None else json.dumps(asdict(self.proof))),
         }
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
         try:
@@ -244,11 +278,15 @@ class FixedPoints:
             )
             arrays: dict[str, Any] = {field: data[field] for field in cls._per_point_arrays()}
             undecided = tuple(
-                Undecided(None if np.isnan(state).any() else state, str(reason))
-                for state, reason in zip(
-                    data["undecided_states"], data["undecided_reasons"], strict=True
+                Undecided(None if np.isnan(state).any() else state, str(reason), float(radius))
+                for state, reason, radius in zip(
+                    data["undecided_states"],
+                    data["undecided_reasons"],
+                    data["undecided_radii"],
+                    strict=True,
                 )
             )
+            proof = str(data["proof"])
             completeness: Any = str(data["completeness"])
             return cls(
                 network=network,
@@ -256,6 +294,7 @@ class FixedPoints:
                 completeness=completeness,
                 undecided=undecided,
                 method=str(data["method"]),
+                proof=Proof(**json.loads(proof)) if proof else None,
                 **arrays,
             )
 
@@ -284,12 +323,13 @@ def assemble(
     *,
     method: str,
     proved: bool,
-    open_questions: tuple[str, ...],
+    left: tuple[Undecided, ...],
+    proof: Proof | None = None,
 ) -> FixedPoints:
     """Build the sorted list from the core's columns and pass the verdict on completeness.
 
-    `proved` says that a theorem fixes the number of points found; `open_questions` are reasons
-    why the search is not finished.
+    `proved` says that a theorem, or an exclusion of everything else, fixes the number of points
+    found; `left` is what the search left open beside uncertified points.
     """
     states = columns["states"].astype(network.dtype)
     energy = network.energy(states) if len(states) else np.empty(0, network.dtype)
@@ -297,7 +337,7 @@ def assemble(
     states, energy = states[order], energy[order]
     certified = columns["certified"][order]
     reasons = tuple(columns["reasons"][i] for i in order)
-    undecided = tuple(Undecided(None, reason) for reason in open_questions) + tuple(
+    undecided = left + tuple(
         Undecided(states[i].astype(np.float64), reasons[i]) for i in np.flatnonzero(~certified)
     )
     counts = np.bincount(columns["morse_index"])
@@ -323,4 +363,5 @@ def assemble(
         completeness=completeness,
         undecided=undecided,
         method=method,
+        proof=proof,
     )

@@ -23,7 +23,7 @@ from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import Progress, search
 from hopfix.fixed_points import FixedPoints
 
-_METHODS = ("auto", "starts", "closed_form")
+_METHODS = ("auto", "cells", "starts", "closed_form")
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
 # Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
 _SINGULAR = 1e-12
@@ -374,6 +374,7 @@ class Hopfield:
         method: str = "auto",
         *,
         certify: bool = True,
+        max_boxes: int | None = None,
         max_count: int | None = None,
         time_limit: float | None = None,
         seed: int = 0,
@@ -382,22 +383,26 @@ class Hopfield:
         """Find fixed points of every Morse index.
 
         Args:
-            method: "starts": Newton from many starts, which finds most points of small problems
-                and cannot know that it has found all; "closed_form": all points, for orthogonal
-                patterns of equal norm (ValueError otherwise); "auto": closed form where it
-                applies and N ≤ 16, starts elsewhere.
-            certify: False skips the certificates of "closed_form". "starts" tells points apart
-                by their certificates and always makes them.
+            method: "cells": exhaustive search over boxes of the weights, which finds all points
+                and proves that there are no others; N ≤ 128, in practice up to about 20 patterns
+                of any dimension; "starts": Newton from many starts, which finds most points of
+                small problems and cannot know that it has found all; "closed_form": all points,
+                for orthogonal patterns of equal norm (ValueError otherwise); "auto": closed form
+                where it applies and N ≤ 16, starts elsewhere.
+            certify: False skips the certificates of "closed_form". "cells" and "starts" tell
+                points apart by their certificates and always make them.
+            max_boxes: "cells" stops after this many boxes.
             max_count: stop when this many points are known.
             time_limit: stop after about this many seconds.
             seed: of the random starts; the result depends on nothing else.
-            progress: called now and then as progress(done, total) in this thread; an exception
-                it raises ends the search.
+            progress: called now and then as progress(done, total) in this thread ("cells":
+                boxes examined, and boxes known so far); an exception it raises ends the search.
 
         Returns:
-            FixedPoints. Completeness is "proved" only where the closed form applies exactly
-            (patterns orthogonal without rounding, β away from every threshold) and every point
-            is certified. A search that was cut short is "unknown".
+            FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, or
+            where the closed form applies exactly (patterns orthogonal without rounding, β away
+            from every threshold) and every point is certified. A search that was cut short is
+            "unknown".
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`.
@@ -413,6 +418,7 @@ class Hopfield:
             self,
             method,
             certify=bool(certify),
+            max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             seed=as_integer("seed", seed, 0) % 2**64,

@@ -1,0 +1,75 @@
+// Exhaustive search for the fixed points of f: finds them all and proves that there are no others.
+//
+// Branch and bound over boxes of the softmax weights p (see src/weight_form.hpp), in any dimension.
+// A box is shrunk around the fixed points it may hold; it is done with when nothing is left, or
+// when it has come down to a certified fixed point whose uniqueness ball covers it. Otherwise it is
+// split. Existence is claimed by certificates alone (certificate.hpp), absence by bounds in which
+// all rounding is included: both are about the exact map for the given doubles.
+//
+// Cost: boxes of O(n^3) operations each, the number of which depends on the problem: per fixed
+// point two for 8 orthonormal patterns and six for 12, 130 for 16 random ones in 64 dimensions,
+// 1,000 for 24 in 24, and more where n is far above dim.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "hopfix/certificate.hpp"
+#include "hopfix/network.hpp"
+
+namespace hopfix {
+
+enum class UndecidedReason {
+  degenerate,  // around a point at which an eigenvalue of J is 1, or nearly so
+  precision,   // as small as boxes get, but no certificate
+  indistinct,  // two certified points that may be one and the same
+  box_limit,
+  count_limit,
+  time_limit,
+  interrupted,
+};
+
+// One sentence for people.
+const char* describe(UndecidedReason reason);
+
+// A region that may hold fixed points which are not in the list: within `radius` of `state`.
+struct UndecidedRegion {
+  std::vector<double> state;
+  double radius;
+  UndecidedReason reason;
+};
+
+struct CellOptions {
+  std::int64_t max_boxes = INT64_MAX;
+  std::int64_t max_count = INT64_MAX;
+  double time_limit = HUGE_VAL;   // seconds
+  bool single_precision = false;  // round states to float before they are certified
+  // Boxes examined, and those with the ones that wait; calling thread only.
+  std::function<void(std::int64_t done, std::int64_t total)> progress;
+};
+
+struct CellList {
+  std::vector<double> states;  // count x dim, in the order found
+  std::vector<Certificate> certificates;
+  std::vector<UndecidedRegion> undecided;  // empty: the list is proved to be complete
+  bool interrupted = false;                // by the caller's stop_requested or progress
+  std::int64_t boxes = 0;
+  std::int64_t newton_steps = 0;
+  int depth = 0;  // most splits above one box
+  double seconds = 0;
+
+  std::ptrdiff_t size() const { return static_cast<std::ptrdiff_t>(certificates.size()); }
+};
+
+constexpr std::ptrdiff_t kMostPatternsOfCells = 128;
+
+// The same result for every number of threads, but for the limits of time. Throws
+// std::invalid_argument for more than kMostPatternsOfCells patterns, std::domain_error where
+// beta |x|^2 leaves the range of doubles, std::runtime_error where a thread does not compute in
+// round-to-nearest with gradual underflow.
+CellList fixed_points_by_cells(const Network<double>& network, const CellOptions& options,
+                               const Execution& execution);
+
+}  // namespace hopfix

@@ -1,0 +1,245 @@
+// The branch and bound of cells.hpp, for any contractor of boxes.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "hopfix/cells.hpp"
+#include "hopfix/interval.hpp"
+#include "hopfix/parallel.hpp"
+#include "hopfix/rounding.hpp"
+#include "weight_box.hpp"
+
+namespace hopfix {
+
+// Decides small boxes: certifies the point in the middle and compares its uniqueness ball.
+class BoxJudge {
+ public:
+  // Keeps a reference.
+  BoxJudge(const Network<double>& network, bool single_precision)
+      : network_(network), certifier_(network), single_precision_(single_precision) {}
+
+  const Certifier& certifier() const { return certifier_; }
+
+  // sum_i p_i x_i at the middle of the box, rounded as asked.
+  std::vector<double> middle(const WeightBox& box) const;
+  // No point of the box and the simplex is further than this from `state`: for sum p = 1,
+  // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
+  double reach(const WeightBox& box, const std::vector<double>& state) const;
+  // Moves `state` to where Newton's method leads; whether f nearly has a fixed point there, an
+  // eigenvalue of J is 1 or nearly so, and no certificate can be had, unless even_certified.
+  bool leads_to_degenerate(std::vector<double>& state, bool even_certified,
+                           Certifier::Workspace& work) const;
+
+ private:
+  const Network<double>& network_;
+  Certifier certifier_;
+  bool single_precision_;
+};
+
+// Makes one region of degenerate ones whose states are within `nearby` of each other.
+void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions);
+
+// Removes certified points that are proved to be others of the list once more, and reports pairs
+// for which neither that nor the contrary can be proved. O(count log count) for points in general
+// position.
+void resolve_duplicates(std::ptrdiff_t dim, CellList& list);
+
+// Leaves the first max_count points, and reports the others as undecided.
+void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
+
+// Contractor: `bool contract(WeightBox&, Workspace&) const`, false for a box without fixed points,
+// then `ptrdiff_t split_choice(const WeightBox&, const Workspace&) const`, a weight; both may
+// depend on nothing but the box. Workspace is default-constructible and counts newton_steps.
+template <class Contractor>
+class CellSearch {
+ public:
+  CellSearch(const Network<double>& network, const Contractor& contractor,
+             const CellOptions& options, const Execution& execution)
+      : network_(network),
+        contractor_(contractor),
+        options_(options),
+        user_stop_(execution.stop_requested),
+        execution_{execution.threads, [this] { return stop_now(); }},
+        judge_(network, options.single_precision),
+        // No box shrinks below the rounding of the scores.
+        smallest_(std::max(
+            kSmallest, 64 * kUnitRoundoff * network.beta() * network.radius() * network.radius())) {
+    for (int t = 0; t < std::max(1, execution.threads); ++t)
+      certificate_work_.push_back(judge_.certifier().workspace());
+    work_.resize(certificate_work_.size());
+  }
+
+  CellList run() {
+    waiting_.push_back({WeightBox(network_.size()), 0});
+    try {
+      while (!waiting_.empty()) {
+        if (const auto limit = limit_reached()) {
+          give_up(*limit);
+          break;
+        }
+        run_round();
+        if (options_.progress)
+          options_.progress(list_.boxes, list_.boxes + static_cast<std::int64_t>(waiting_.size()));
+      }
+    } catch (const Interrupted&) {
+      give_up(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
+    }
+    for (const auto& work : work_) list_.newton_steps += work.newton_steps;
+    // Newton finds a degenerate point to no more than the cube root of rounding.
+    merge_regions(network_.dim(), 1e-3 * network_.radius(), list_.undecided);
+    resolve_duplicates(network_.dim(), list_);
+    truncate(network_.dim(), options_.max_count, list_);
+    list_.seconds = elapsed();
+    return std::move(list_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // Boxes worked on between two looks at the list: fixed, so that results do not depend on threads.
+  static constexpr std::ptrdiff_t kRound = 64;
+  // From this width on a certificate is tried; at the smallest a box is given up.
+  static constexpr double kSmall = 1e-5, kSmallest = 1e-10;
+  // From this width on a box is given up if it lies this near a degenerate fixed point, in units
+  // of the radius of the patterns: boxes around one have no end.
+  static constexpr double kNear = 1e-2, kDegenerateReach = 0.05;
+  // So many splits above a box, a point that is nearly degenerate counts even if it is certified:
+  // its uniqueness ball is so small that the boxes around it would have no end either.
+  static constexpr int kPatience = 40;
+
+  struct Node {
+    WeightBox box;
+    int depth;
+  };
+  // What became of a node: nothing (no fixed point), a certified point, a region that stays
+  // undecided, or two halves.
+  struct Outcome {
+    std::optional<Certificate> certificate;
+    std::vector<double> state;
+    std::optional<UndecidedRegion> undecided;
+    std::vector<Node> halves;
+  };
+
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
+  bool out_of_time() const { return elapsed() > options_.time_limit; }
+  bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
+
+  std::optional<UndecidedReason> limit_reached() const {
+    if (list_.size() >= options_.max_count) return UndecidedReason::count_limit;
+    if (list_.boxes >= options_.max_boxes) return UndecidedReason::box_limit;
+    if (out_of_time()) return UndecidedReason::time_limit;
+    if (stop_now()) return UndecidedReason::interrupted;
+    return std::nullopt;
+  }
+
+  // The last boxes of the list, and their halves in their place, in order.
+  void run_round() {
+    const auto count = static_cast<std::ptrdiff_t>(
+        std::min({static_cast<std::int64_t>(waiting_.size()), std::int64_t{kRound},
+                  options_.max_boxes - list_.boxes}));
+    const auto first = waiting_.end() - count;
+    std::vector<Outcome> outcomes(static_cast<std::size_t>(count));
+    parallel_for(count, execution_, [&](std::ptrdiff_t i, int worker) {
+      outcomes[static_cast<std::size_t>(i)] = examine(first[i], static_cast<std::size_t>(worker));
+    });
+    for (std::ptrdiff_t i = 0; i < count; ++i) list_.depth = std::max(list_.depth, first[i].depth);
+    list_.boxes += count;
+    waiting_.erase(first, waiting_.end());
+    for (Outcome& outcome : outcomes) record(outcome);
+  }
+
+  void record(Outcome& outcome) {
+    for (Node& half : outcome.halves) waiting_.push_back(std::move(half));
+    if (outcome.undecided) list_.undecided.push_back(std::move(*outcome.undecided));
+    if (!outcome.certificate) return;
+    list_.states.insert(list_.states.end(), outcome.state.begin(), outcome.state.end());
+    list_.certificates.push_back(*outcome.certificate);
+  }
+
+  void give_up(UndecidedReason reason) {
+    list_.interrupted = reason == UndecidedReason::interrupted;
+    for (const Node& node : waiting_) list_.undecided.push_back(middle_region(node.box, reason));
+    waiting_.clear();
+  }
+
+  // Leaves the node as it was, so that a search cut short still knows it.
+  Outcome examine(const Node& node, std::size_t worker) {
+    if (!arithmetic_is_sound())
+      throw std::runtime_error(
+          "this thread does not round to nearest with gradual underflow: no proof is possible");
+    Outcome outcome;
+    WeightBox box = node.box;
+    if (!contractor_.contract(box, work_[worker])) return outcome;
+    const double width = box.width();
+    if (width <= kSmall && certify(box, worker, outcome)) return outcome;
+    if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth, worker);
+    if (outcome.undecided || (width > smallest_ && split(box, node.depth, worker, outcome)))
+      return outcome;
+    outcome.undecided = middle_region(box, UndecidedReason::precision);
+    return outcome;
+  }
+
+  bool certify(const WeightBox& box, std::size_t worker, Outcome& outcome) const {
+    std::vector<double> state = judge_.middle(box);
+    const Certificate certificate =
+        judge_.certifier().certify(state.data(), *certificate_work_[worker]);
+    if (!certificate.certified() || !(judge_.reach(box, state) < certificate.uniqueness_radius))
+      return false;
+    outcome.certificate = certificate;
+    outcome.state = std::move(state);
+    return true;
+  }
+
+  std::optional<UndecidedRegion> near_degenerate(const WeightBox& box, int depth,
+                                                 std::size_t worker) const {
+    std::vector<double> state = judge_.middle(box);
+    if (!judge_.leads_to_degenerate(state, depth > kPatience, *certificate_work_[worker]))
+      return std::nullopt;
+    const double reach = judge_.reach(box, state);
+    if (!(reach <= kDegenerateReach * network_.radius())) return std::nullopt;
+    return UndecidedRegion{std::move(state), reach, UndecidedReason::degenerate};
+  }
+
+  UndecidedRegion middle_region(const WeightBox& box, UndecidedReason reason) const {
+    std::vector<double> state = judge_.middle(box);
+    const double reach = judge_.reach(box, state);
+    return {std::move(state), reach, reason};
+  }
+
+  // In two, at the logarithmic mean of one weight; false where there is no double between.
+  bool split(const WeightBox& box, int depth, std::size_t worker, Outcome& outcome) const {
+    const std::ptrdiff_t i = contractor_.split_choice(box, work_[worker]);
+    const double low = box.lo()[i], high = box.hi()[i];
+    const double at = std::max(box.mean(i), low + 1e-3 * (high - low));
+    if (!(low < at && at < high)) return false;
+    WeightBox below = box, above = box;
+    below.hi()[i] = at;
+    below.log_hi()[i] = std::min(below.log_hi()[i], log_up(at));
+    above.lo()[i] = at;
+    above.log_lo()[i] = std::max(above.log_lo()[i], log_down(at));
+    outcome.halves.push_back({std::move(above), depth + 1});
+    outcome.halves.push_back({std::move(below), depth + 1});
+    return true;
+  }
+
+  const Network<double>& network_;
+  const Contractor& contractor_;
+  const CellOptions& options_;
+  const std::function<bool()> user_stop_;
+  const Execution execution_;
+  const Clock::time_point began_ = Clock::now();
+  BoxJudge judge_;
+  double smallest_;
+  std::vector<decltype(judge_.certifier().workspace())> certificate_work_;
+  std::vector<typename Contractor::Workspace> work_;
+  std::vector<Node> waiting_;
+  CellList list_;
+};
+
+}  // namespace hopfix

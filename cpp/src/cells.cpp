@@ -1,0 +1,202 @@
+#include "hopfix/cells.hpp"
+
+#include <numeric>
+
+#include "cell_search.hpp"
+#include "hopfix/newton.hpp"
+#include "weight_contractor.hpp"
+#include "weight_form.hpp"
+
+namespace hopfix {
+
+namespace {
+
+using std::ptrdiff_t;
+using std::size_t;
+
+UpperBound distance_bound(const double* a, const double* b, ptrdiff_t dim,
+                          std::vector<double>& difference) {
+  difference.resize(static_cast<size_t>(dim));
+  for (ptrdiff_t k = 0; k < dim; ++k) difference[static_cast<size_t>(k)] = a[k] - b[k];
+  return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
+}
+
+// Keeps the points for which keeps(i).
+template <class Keeps>
+void keep(ptrdiff_t dim, CellList& list, const Keeps& keeps) {
+  size_t kept = 0;
+  for (size_t i = 0; i < list.certificates.size(); ++i) {
+    if (!keeps(i)) continue;
+    std::copy_n(list.states.begin() + static_cast<ptrdiff_t>(i) * dim, dim,
+                list.states.begin() + static_cast<ptrdiff_t>(kept) * dim);
+    list.certificates[kept++] = list.certificates[i];
+  }
+  list.states.resize(kept * static_cast<size_t>(dim));
+  list.certificates.resize(kept);
+}
+
+}  // namespace
+
+const char* describe(UndecidedReason reason) {
+  switch (reason) {
+    case UndecidedReason::degenerate:
+      return "degenerate: an eigenvalue of the Jacobian is 1, or so close that double precision "
+             "cannot decide";
+    case UndecidedReason::precision:
+      return "beta |x| |state| is too large: double precision cannot decide";
+    case UndecidedReason::indistinct:
+      return "two certified points that may be the same one";
+    case UndecidedReason::box_limit:
+      return "max_boxes reached";
+    case UndecidedReason::count_limit:
+      return "max_count reached";
+    case UndecidedReason::time_limit:
+      return "time_limit reached";
+    case UndecidedReason::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+std::vector<double> BoxJudge::middle(const WeightBox& box) const {
+  const ptrdiff_t dim = network_.dim();
+  std::vector<double> state(static_cast<size_t>(dim), 0.0);
+  double total = 0;
+  for (ptrdiff_t i = 0; i < box.size(); ++i) total += box.middle(i);
+  for (ptrdiff_t i = 0; i < box.size(); ++i) {
+    const double weight = box.middle(i) / total;
+    for (ptrdiff_t k = 0; k < dim; ++k)
+      state[static_cast<size_t>(k)] +=
+          weight * network_.patterns()[static_cast<size_t>(i * dim + k)];
+  }
+  if (single_precision_)
+    for (double& value : state) value = static_cast<double>(static_cast<float>(value));
+  return state;
+}
+
+bool BoxJudge::leads_to_degenerate(std::vector<double>& state, bool even_certified,
+                                   Certifier::Workspace& work) const {
+  // Just outside a fold nothing is fixed, but the state hardly moves.
+  constexpr double kNearlyOne = 1e-3, kNearlyFixed = 1e-9;
+  NewtonSolver newton(network_);
+  newton.solve(state.data());
+  if (!(newton.residual(state.data()) <= kNearlyFixed * network_.radius())) return false;
+  const Certificate certificate = certifier_.certify(state.data(), work);
+  return (even_certified || !certificate.certified()) && certificate.min_gap < kNearlyOne;
+}
+
+double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state) const {
+  const ptrdiff_t dim = network_.dim(), n = box.size();
+  std::vector<double> offset(static_cast<size_t>(dim), 0.0), difference;
+  UpperBound spread(0), sizes(0);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double* x = network_.patterns().data() + i * dim;
+    const UpperBound distance = distance_bound(x, state.data(), dim, difference);
+    const double middle = box.middle(i);
+    for (ptrdiff_t k = 0; k < dim; ++k)
+      offset[static_cast<size_t>(k)] += middle * difference[static_cast<size_t>(k)];
+    const UpperBound radius(std::max(box.hi()[i] - middle, middle - box.lo()[i]));
+    spread = spread + (radius + UpperBound(kUnitRoundoff) * UpperBound(box.hi()[i])) * distance;
+    sizes = sizes + UpperBound(middle) * distance;
+  }
+  return (norm_bound(offset.data(), dim) + gamma_bound(n + 4) * sizes + spread).value();
+}
+
+void merge_regions(ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions) {
+  std::vector<UndecidedRegion> merged;
+  std::vector<double> difference;
+  for (UndecidedRegion& region : regions) {
+    if (region.reason != UndecidedReason::degenerate) {
+      merged.push_back(std::move(region));
+      continue;
+    }
+    UpperBound distance(0);
+    const auto same = std::find_if(merged.begin(), merged.end(), [&](const UndecidedRegion& other) {
+      if (other.reason != region.reason) return false;
+      distance = distance_bound(other.state.data(), region.state.data(), dim, difference);
+      return distance.value() <= nearby;
+    });
+    if (same == merged.end())
+      merged.push_back(std::move(region));
+    else
+      same->radius = std::max(same->radius, (distance + UpperBound(region.radius)).value());
+  }
+  regions = std::move(merged);
+}
+
+void resolve_duplicates(ptrdiff_t dim, CellList& list) {
+  // Points are compared with those near them along one direction, in general position.
+  std::vector<double> direction(static_cast<size_t>(dim)), along;
+  for (ptrdiff_t k = 0; k < dim; ++k)
+    direction[static_cast<size_t>(k)] = std::cos(1.0 + 2.3 * static_cast<double>(k));
+  const double length = norm_bound(direction.data(), dim).value();
+  const size_t count = list.certificates.size();
+  std::vector<double> reach(count), difference;
+  double widest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double* state = list.states.data() + static_cast<ptrdiff_t>(i) * dim;
+    double sum = 0;
+    for (ptrdiff_t k = 0; k < dim; ++k) sum += direction[static_cast<size_t>(k)] * state[k];
+    along.push_back(sum);
+    // Of the fixed point's place along the direction; the second term is for rounding.
+    const UpperBound norm = norm_bound(state, dim);
+    reach[i] = (UpperBound(length) *
+                (UpperBound(list.certificates[i].radius) + gamma_bound(dim + 4) * norm))
+                   .value();
+    widest = std::max(widest, reach[i]);
+  }
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return along[a] < along[b] || (along[a] == along[b] && a < b);
+  });
+
+  std::vector<char> dropped(count, 0);
+  for (size_t s = 0; s < count; ++s)
+    for (size_t t = s + 1; t < count; ++t) {
+      const size_t a = std::min(order[s], order[t]), b = std::max(order[s], order[t]);
+      if (along[order[t]] - along[order[s]] > 3 * widest) break;
+      if (dropped[a] || dropped[b]) continue;
+      const double* first = list.states.data() + static_cast<ptrdiff_t>(a) * dim;
+      const double* second = list.states.data() + static_cast<ptrdiff_t>(b) * dim;
+      const UpperBound distance = distance_bound(first, second, dim, difference);
+      const Certificate &one = list.certificates[a], &other = list.certificates[b];
+      const UpperBound radii = UpperBound(one.radius) + UpperBound(other.radius);
+      // The exact distance is within a few units of roundoff of the bound.
+      if (lower_bound(distance.value() * (1 - 1e-12)) > radii.value()) continue;
+      if ((distance + UpperBound(other.radius)).value() < one.uniqueness_radius ||
+          (distance + UpperBound(one.radius)).value() < other.uniqueness_radius)
+        dropped[b] = 1;
+      else
+        list.undecided.push_back({std::vector<double>(first, first + dim),
+                                  (distance + radii).value(), UndecidedReason::indistinct});
+    }
+
+  keep(dim, list, [&](size_t i) { return !dropped[i]; });
+}
+
+void truncate(ptrdiff_t dim, std::int64_t max_count, CellList& list) {
+  const auto limit = static_cast<size_t>(max_count);
+  for (size_t i = limit; i < list.certificates.size(); ++i) {
+    const auto state = list.states.begin() + static_cast<ptrdiff_t>(i) * dim;
+    list.undecided.push_back({std::vector<double>(state, state + dim), list.certificates[i].radius,
+                              UndecidedReason::count_limit});
+  }
+  keep(dim, list, [&](size_t i) { return i < limit; });
+}
+
+CellList fixed_points_by_cells(const Network<double>& network, const CellOptions& options,
+                               const Execution& execution) {
+  static_assert(kMostPatternsOfCells == WeightForm::kMostPatterns);
+  if (network.size() > kMostPatternsOfCells)
+    throw std::invalid_argument("too many patterns for the exhaustive search");
+  if (!arithmetic_is_sound())
+    throw std::runtime_error("this thread does not round to nearest with gradual underflow");
+  const WeightForm form(network);
+  if (!form.in_range())
+    throw std::domain_error("patterns: beta |x|^2 is too large for double precision");
+  const WeightContractor contractor(form);
+  return CellSearch<WeightContractor>(network, contractor, options, execution).run();
+}
+
+}  // namespace hopfix

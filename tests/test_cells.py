@@ -1,0 +1,432 @@
+"""fixed_points("cells"): what is proved is held against closed forms, brute force and 50 digits."""
+
+import json
+import os
+import signal
+import threading
+import time
+from itertools import combinations
+
+import naive
+import numpy as np
+import pytest
+
+import hopfix
+from hopfix import softmax_map
+
+PER_POINT = (
+    "states",
+    "morse_index",
+    "radius",
+    "uniqueness_radius",
+    "spectral_radius",
+    "certified",
+)
+
+
+def assert_proved(found):
+    """Everything that "proved" promises and that the list itself can show."""
+    __tracebackhide__ = True
+    assert found.completeness == "proved", found.undecided
+    assert found.undecided == ()
+    assert found.method == "cells"
+    assert found.certified.all()
+    assert (found.radius < 1e-6 * np.maximum(1, np.abs(found.states).max(axis=1))).all()
+    assert found.degree_sum == 1
+    gaps = [np.linalg.norm(a - b) for a, b in combinations(found.states.astype(float), 2)]
+    assert min(gaps, default=np.inf) > 2 * found.radius.max()
+
+
+def same(a, b):
+    """Two lists are equal to the bit."""
+    for field in PER_POINT:
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
+    assert a.completeness == b.completeness
+    assert len(a.undecided) == len(b.undecided)
+    for one, other in zip(a.undecided, b.undecided, strict=True):
+        np.testing.assert_array_equal(one.state, other.state)
+        assert (one.reason, one.radius) == (other.reason, other.radius)
+
+
+# -------------------------------------------------------------------------------- known answers
+
+
+@pytest.mark.parametrize(
+    ("d", "N", "seed", "beta", "counts"),
+    [
+        (2, 5, 0, 50.0, (4, 4, 1)),
+        (3, 5, 0, 10.0, (3, 2)),
+        (3, 6, 1, 20.0, (4, 5, 2)),
+        (3, 6, 1, 200.0, (6, 7, 2)),
+        (3, 6, 1, 1e4, (6, 7, 3, 1)),  # all critical faces and the centre of beta = infinity
+        (3, 6, 1, 1e6, (6, 7, 3, 1)),
+        (4, 7, 2, 10.0, (7, 9, 3)),
+        (4, 7, 2, 20.0, (7, 12, 9, 3)),
+        (4, 10, 4, 20.0, (9, 13, 6, 1)),
+        (4, 10, 4, 50.0, (10, 18, 11, 3, 1)),
+        (64, 12, 3, 12.0, (12, 64, 129, 100, 25, 1)),
+    ],
+)
+def test_known_counts(d, N, seed, beta, counts):
+    found = hopfix.Hopfield(naive.unit_patterns(d, N, seed), beta).fixed_points("cells")
+    assert_proved(found)
+    assert tuple(found.counts.values()) == counts
+
+
+@pytest.mark.parametrize("beta", [1e4, 1e5])
+@pytest.mark.parametrize(
+    ("d", "N", "seed", "counts"),
+    [
+        (3, 5, 0, (5, 4)),
+        (4, 7, 2, (7, 16, 14, 5, 1)),
+        (5, 6, 3, (6, 11, 10, 4)),
+        (4, 10, 4, (10, 23, 23, 10, 1)),
+    ],
+)
+def test_large_beta_has_the_points_of_infinite_beta(d, N, seed, counts, beta):
+    # The critical faces by size and, where the origin is inside, the centre of index d.
+    found = hopfix.Hopfield(naive.unit_patterns(d, N, seed), beta).fixed_points("cells")
+    assert_proved(found)
+    assert tuple(found.counts.values()) == counts
+    assert found.proof.boxes < 20_000
+
+
+@pytest.mark.parametrize("N", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("factor", [0.5, 0.85, 0.97, 1.03, 2.0, 30.0])
+def test_orthonormal_patterns_have_the_points_of_the_closed_form(N, factor):
+    found = hopfix.Hopfield(np.eye(N), factor * N).fixed_points("cells")
+    assert_proved(found)
+    assert found.counts == naive.softmax_counts(N, factor * N)
+    for k, u, v, _, _ in naive.softmax_classes(N, factor * N):
+        expected = np.full(N, v)
+        expected[:k] = u
+        nearest = np.linalg.norm(found.states - expected, axis=1).min()
+        assert nearest < 1e-9
+
+
+@pytest.mark.parametrize("basis", ["rotated", "scaled"])
+def test_eight_orthogonal_patterns(basis):
+    patterns = naive.orthonormal_patterns(8, 12, 0) if basis == "rotated" else 3 * np.eye(8)
+    found = hopfix.Hopfield(patterns, 10.0 if basis == "rotated" else 10 / 9).fixed_points("cells")
+    assert_proved(found)
+    assert len(found) == 255
+
+
+# --------------------------------------------------------------------------------- brute force
+
+
+def problem(seed):
+    """A small random network: 1 to 3 dimensions, unequal norms, often awkward on purpose."""
+    rng = np.random.default_rng(seed)
+    N, d = int(rng.integers(2, 8)), int(rng.integers(1, 4))
+    patterns = rng.normal(size=(N, d))
+    kind = seed % 5
+    if kind == 1:  # near duplicates
+        patterns[-1] = patterns[0] + 10.0 ** -rng.integers(2, 12) * rng.normal(size=d)
+    elif kind == 2:  # an exact duplicate
+        patterns[-1] = patterns[0]
+    elif kind == 3:  # collinear, away from the origin
+        patterns = rng.normal(size=d) + np.outer(rng.normal(size=N), rng.normal(size=d))
+    log_weights = 2 * rng.normal(size=N) if seed % 2 else None
+    return patterns, float(np.exp(rng.uniform(-0.5, 3.5))), log_weights
+
+
+def roots_by_brute_force(patterns, beta, log_weights, rng):
+    """What Newton's method finds from many starts, in plain NumPy."""
+    N, d = patterns.shape
+    starts = np.concatenate([rng.dirichlet(np.full(N, a), 100) for a in (0.1, 0.3, 1.0, 3.0)])
+    states = starts @ patterns
+    b = 0 if log_weights is None else log_weights
+    with np.errstate(all="ignore"):
+        for _ in range(60):
+            z = beta * states @ patterns.T + b
+            p = np.exp(z - z.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            f = p @ patterns
+            centred = patterns - f[:, None]
+            jacobian = beta * np.einsum("bn,bni,bnj->bij", p, centred, centred)
+            step = np.linalg.solve(np.eye(d) - jacobian + 1e-300, (f - states)[..., None])[..., 0]
+            length = np.linalg.norm(step, axis=1, keepdims=True)
+            states = states + step * np.minimum(1, 0.5 / np.maximum(length, 1e-300))
+    return states[naive.residual(patterns, beta, log_weights, states) < 1e-12]
+
+
+@pytest.mark.parametrize("first", range(0, 200, 20))
+def test_brute_force_finds_nothing_else(first):
+    for seed in range(first, first + 20):
+        patterns, beta, log_weights = problem(seed)
+        found = hopfix.Hopfield(patterns, beta, log_weights=log_weights).fixed_points("cells")
+        assert_proved(found)
+        roots = roots_by_brute_force(patterns, beta, log_weights, np.random.default_rng(seed))
+        assert len(roots) > 20
+        distance = np.linalg.norm(roots[:, None] - found.states[None], axis=-1).min(axis=1)
+        assert distance.max() < 1e-6, (seed, found)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
+def test_points_are_fixed_points_to_fifty_digits(seed):
+    patterns, beta, log_weights = problem(seed)
+    net = hopfix.Hopfield(patterns, beta, log_weights=log_weights)
+    found = net.fixed_points("cells")
+    for point in found:
+        exact = naive.newton_mp(patterns, beta, log_weights, point.state)
+        assert naive.covers(point.radius, point.state, exact)
+        above = sum(v > 1 for v in naive.eigenvalues_mp(patterns, beta, log_weights, exact))
+        assert above == point.morse_index
+
+
+def test_a_search_from_many_starts_finds_no_more():
+    net = hopfix.Hopfield(naive.unit_patterns(6, 12, 1), 10.0)
+    proved, tried = net.fixed_points("cells"), net.fixed_points("starts")
+    assert_proved(proved)
+    assert proved.counts == tried.counts == {0: 9, 1: 16, 2: 8}
+
+
+# --------------------------------------------------------------------------------- degeneracy
+
+
+def centre(N):
+    return np.full(N, 1 / N)
+
+
+def fold(N, k):
+    """The threshold of the k-class, and one of its double points."""
+    beta = softmax_map.threshold(N, k)
+    (at,) = [c for c in softmax_map.fixed_points(N, beta) if c.k == k]
+    state = np.full(N, at.v)
+    state[:k] = at.u
+    return beta, state
+
+
+@pytest.mark.parametrize(
+    ("patterns", "beta", "state"),
+    [
+        ([[-1.0], [1.0]], 1.0, [0.0]),
+        (np.eye(3), 3.0, centre(3)),
+        (np.eye(4), 4.0, centre(4)),
+        ([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], 2.0, [0.0, 0.0]),
+        (np.eye(3), *fold(3, 1)),
+        (np.eye(5), *fold(5, 1)),
+        (np.eye(6), *fold(6, 2)),
+    ],
+    ids=["line", "three", "four", "square", "fold of 3", "fold of 5", "second fold of 6"],
+)
+@pytest.mark.parametrize("shift", [0.0, 1e-15, -1e-15])
+def test_degenerate_points_are_left_undecided(patterns, beta, state, shift):
+    found = hopfix.Hopfield(patterns, beta * (1 + shift)).fixed_points("cells", time_limit=20)
+    assert found.completeness == "unknown"
+    assert found.certified.all()
+    near = [
+        region
+        for region in found.undecided
+        if np.linalg.norm(region.state - np.asarray(state)) <= region.radius
+    ]
+    assert near
+    assert all("eigenvalue" in region.reason for region in found.undecided)
+    assert all(region.radius < 0.2 for region in found.undecided)
+    assert found.proof.seconds < 15
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_next_to_a_pitchfork_the_count_is_right(gap):
+    above = hopfix.Hopfield([[-1.0], [1.0]], 1 + gap).fixed_points("cells")
+    below = hopfix.Hopfield([[-1.0], [1.0]], 1 - gap).fixed_points("cells")
+    for found, number in ((above, 3), (below, 1)):
+        if found.completeness == "proved":
+            assert len(found) == number
+        else:
+            assert gap < 1e-4  # and only there
+
+
+@pytest.mark.parametrize("gap", [1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize(("N", "k"), [(3, 1), (5, 1), (6, 2)])
+def test_next_to_a_fold_the_count_is_right_or_unknown(N, k, gap):
+    for sign in (1, -1):
+        beta = fold(N, k)[0] * (1 + sign * gap)
+        found = hopfix.Hopfield(np.eye(N), beta).fixed_points("cells", time_limit=20)
+        if found.completeness == "proved":
+            assert len(found) == softmax_map.count(N, beta)
+        else:
+            assert gap < 1e-4
+
+
+# ------------------------------------------------------------------------------- awkward inputs
+
+
+@pytest.mark.parametrize(
+    ("patterns", "beta"),
+    [
+        ([[3.0, 4.0]], 2.0),
+        ([[0.0, 0.0]], 2.0),
+        ([[1.0, 2.0], [1.0, 2.0]], 50.0),
+        (naive.unit_patterns(3, 6, 1), 1e-300),
+        (naive.unit_patterns(3, 6, 1), 1e-8),
+        (naive.unit_patterns(64, 128, 2), 2.0),
+    ],
+    ids=["one", "zero", "the same twice", "tiny beta", "small beta", "128 patterns"],
+)
+def test_one_point_only(patterns, beta):
+    found = hopfix.Hopfield(patterns, beta).fixed_points("cells")
+    assert_proved(found)
+    assert found.counts == {0: 1}
+
+
+def test_far_from_the_origin():
+    # A shift of the patterns is a shift of the log-weights: the same dynamics.
+    patterns = naive.unit_patterns(3, 6, 1)
+    shift = np.full(3, 1024.0)
+    shifted = hopfix.Hopfield(patterns + shift, 20.0, log_weights=-20 * (patterns @ shift))
+    found = shifted.fixed_points("cells")
+    assert_proved(found)
+    assert found.counts == {0: 4, 1: 5, 2: 2}
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-20, 1e20, 1e100])
+def test_the_unit_of_length_does_not_matter(scale):
+    net = hopfix.Hopfield(scale * naive.unit_patterns(3, 6, 1), 20 / scale**2)
+    found = net.fixed_points("cells")
+    assert found.completeness == "proved"
+    assert found.counts == {0: 4, 1: 5, 2: 2}
+
+
+def test_extreme_log_weights():
+    log_weights = [0.0, -500.0, -1000.0, 3.0, -2000.0, -1e6]
+    net = hopfix.Hopfield(naive.unit_patterns(3, 6, 1), 20.0, log_weights=log_weights)
+    rest = hopfix.Hopfield(net.patterns[[0, 3]], 20.0, log_weights=[0.0, 3.0])
+    found = net.fixed_points("cells")
+    assert_proved(found)
+    assert found.counts == rest.fixed_points("cells").counts
+
+
+def test_float32_networks():
+    net = hopfix.Hopfield(naive.unit_patterns(4, 7, 2).astype(np.float32), 20.0)
+    found = net.fixed_points("cells")
+    assert found.states.dtype == np.float32
+    assert_proved(found)
+    assert found.counts == {0: 7, 1: 12, 2: 9, 3: 3}
+
+
+def test_beyond_double_precision_nothing_is_claimed():
+    # Logits of 1e7 are off by 1e-9, so saddles of curvature 1e7 can be had to no more than 1e-9.
+    net = hopfix.Hopfield(naive.unit_patterns(3, 6, 1), 1e7)
+    found = net.fixed_points("cells", time_limit=20)
+    assert found.completeness == "unknown"
+    assert any("precision" in region.reason for region in found.undecided)
+    assert found.proof.seconds < 10
+
+
+def test_too_many_patterns_and_too_large_numbers_are_errors():
+    with pytest.raises(ValueError, match=r"patterns.*129.*128"):
+        hopfix.Hopfield(np.ones((129, 2))).fixed_points("cells")
+    with pytest.raises(ValueError, match="patterns"):
+        hopfix.Hopfield([[1e200, 0.0], [0.0, 1e200]]).fixed_points("cells")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "many"], ids=repr)
+def test_max_boxes_must_be_a_positive_integer(value):
+    with pytest.raises((TypeError, ValueError), match="max_boxes"):
+        hopfix.Hopfield(np.eye(3)).fixed_points("cells", max_boxes=value)
+
+
+# ------------------------------------------------------------------------- limits and progress
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_boxes": 700}, {"max_count": 30}], ids=str)
+def test_the_result_does_not_depend_on_the_number_of_threads(limits):
+    lists = [
+        hopfix.Hopfield(naive.unit_patterns(6, 12, 1), 20.0, num_threads=t).fixed_points(
+            "cells", **limits
+        )
+        for t in (1, 2, 5)
+    ]
+    for other in lists[1:]:
+        same(lists[0], other)
+        for number in ("boxes", "newton_steps", "depth"):
+            assert getattr(other.proof, number) == getattr(lists[0].proof, number)
+
+
+def test_what_max_boxes_leaves_covers_all_that_is_missing():
+    net = hopfix.Hopfield(naive.unit_patterns(4, 7, 2), 20.0)
+    everything = net.fixed_points("cells")
+    for max_boxes in (1, 10, 50, 100):
+        found = net.fixed_points("cells", max_boxes=max_boxes)
+        assert found.proof.boxes == max_boxes
+        assert found.completeness == "unknown"
+        assert all(region.reason == "max_boxes reached" for region in found.undecided)
+        for state in everything.states:
+            known = np.linalg.norm(found.states - state, axis=1) < 1e-9
+            left = [np.linalg.norm(r.state - state) <= r.radius for r in found.undecided]
+            assert known.any() or any(left)
+    enough = net.fixed_points("cells", max_boxes=everything.proof.boxes)
+    assert enough.completeness == "proved"
+
+
+@pytest.mark.parametrize("max_count", [1, 10, 30, 31])
+def test_max_count(max_count):
+    net = hopfix.Hopfield(naive.unit_patterns(4, 7, 2), 20.0)
+    found = net.fixed_points("cells", max_count=max_count)
+    assert len(found) == max_count
+    if max_count < 31:
+        assert found.completeness == "unknown"
+        assert found.undecided
+
+
+def test_time_limit_returns_what_was_found():
+    net = hopfix.Hopfield(np.eye(16), 20.0)  # 65,535 fixed points
+    began = time.monotonic()
+    found = net.fixed_points("cells", time_limit=0.3)
+    assert time.monotonic() - began < 3
+    assert found.completeness == "unknown"
+    assert {region.reason for region in found.undecided} == {"time_limit reached"}
+    assert found.certified.all()
+
+
+def test_progress():
+    calls = []
+    net = hopfix.Hopfield(np.eye(8), 10.0)
+    found = net.fixed_points("cells", progress=lambda *numbers: calls.append(numbers))
+    assert calls[-1] == (found.proof.boxes, found.proof.boxes)
+    assert all(0 < done <= total for done, total in calls)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_ctrl_c_keeps_what_was_found():
+    net = hopfix.Hopfield(np.eye(18), 25.0)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        net.fixed_points("cells")
+    assert time.monotonic() - began < 1.5
+    partial = stopped.value.partial
+    assert partial.completeness == "unknown"
+    assert {region.reason for region in partial.undecided} == {"interrupted"}
+
+
+# --------------------------------------------------------------------------------- the record
+
+
+def test_the_proof_can_be_read_written_and_run_again(tmp_path):
+    net = hopfix.Hopfield(naive.unit_patterns(3, 6, 1), 20.0)
+    found = net.fixed_points("cells")
+    assert found.proof.boxes > 0
+    assert found.proof.newton_steps > 0
+    assert found.proof.depth > 0
+    assert found.proof.seconds > 0
+    assert "binary64" in found.proof.arithmetic
+    found.save(tmp_path / "found.npz")
+    loaded = hopfix.FixedPoints.load(tmp_path / "found.npz")
+    assert loaded.proof == found.proof
+    again = loaded.network.fixed_points("cells", max_boxes=loaded.proof.boxes)
+    same(again, found)
+    written = json.loads(json.dumps(found.to_dict()))
+    assert written["proof"]["boxes"] == found.proof.boxes
+    assert net.fixed_points("starts").proof is None
+
+
+def test_undecided_regions_survive_saving(tmp_path):
+    found = hopfix.Hopfield(np.eye(4), 4.0).fixed_points("cells")
+    found.save(tmp_path / "found.npz")
+    loaded = hopfix.FixedPoints.load(tmp_path / "found.npz")
+    same(found, loaded)
+    written = json.loads(json.dumps(found.to_dict()))
+    assert written["undecided"][0]["radius"] == found.undecided[0].radius
