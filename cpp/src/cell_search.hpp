@@ -69,8 +69,8 @@ class CellSearch {
         execution_{execution.threads, [this] { return stop_now(); }},
         judge_(network, options.single_precision),
         // No box shrinks below the rounding of the scores.
-        smallest_(std::max(
-            kSmallest, 64 * kUnitRoundoff * network.beta() * network.radius() * network.radius())) {
+        smallest_(std::max(kSmallest, 64 * kUnitRoundoff * network.beta() *
+                                          network.extent().radius * network.extent().radius)) {
     for (int t = 0; t < std::max(1, execution.threads); ++t)
       certificate_work_.push_back(judge_.certifier().workspace());
     work_.resize(certificate_work_.size());
@@ -93,7 +93,7 @@ class CellSearch {
     }
     for (const auto& work : work_) list_.newton_steps += work.newton_steps;
     // Newton finds a degenerate point to no more than the cube root of rounding.
-    merge_regions(network_.dim(), 1e-3 * network_.radius(), list_.undecided);
+    merge_regions(network_.dim(), 1e-3 * network_.extent().radius, list_.undecided);
     resolve_duplicates(network_.dim(), list_);
     truncate(network_.dim(), options_.max_count, list_);
     list_.seconds = elapsed();
@@ -202,7 +202,7 @@ class CellSearch {
     if (!judge_.leads_to_degenerate(state, depth > kPatience, *certificate_work_[worker]))
       return std::nullopt;
     const double reach = judge_.reach(box, state);
-    if (!(reach <= kDegenerateReach * network_.radius())) return std::nullopt;
+    if (!(reach <= kDegenerateReach * network_.extent().radius)) return std::nullopt;
     return UndecidedRegion{std::move(state), reach, UndecidedReason::degenerate};
   }
 

@@ -80,7 +80,7 @@ bool BoxJudge::leads_to_degenerate(std::vector<double>& state, bool even_certifi
   constexpr double kNearlyOne = 1e-3, kNearlyFixed = 1e-9;
   NewtonSolver newton(network_);
   newton.solve(state.data());
-  if (!(newton.residual(state.data()) <= kNearlyFixed * network_.radius())) return false;
+  if (!(newton.residual(state.data()) <= kNearlyFixed * network_.extent().radius)) return false;
   const Certificate certificate = certifier_.certify(state.data(), work);
   return (even_certified || !certificate.certified()) && certificate.min_gap < kNearlyOne;
 }

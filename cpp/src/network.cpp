@@ -50,7 +50,9 @@ Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, dou
       beta_(beta),
       patterns_(patterns, patterns + n * dim),
       derived_(std::make_shared<Derived>()) {
-  if (log_weights != nullptr) log_weights_.assign(log_weights, log_weights + n);
+  if (log_weights != nullptr &&
+      std::any_of(log_weights, log_weights + n, [](T b) { return b != 0; }))
+    log_weights_.assign(log_weights, log_weights + n);
 }
 
 template <class T>
