@@ -315,11 +315,9 @@ def test_beyond_double_precision_nothing_is_claimed():
     assert found.proof.seconds < 10
 
 
-def test_too_many_patterns_and_too_large_numbers_are_errors():
+def test_too_many_patterns_are_an_error():
     with pytest.raises(ValueError, match=r"patterns.*129.*128"):
         hopfix.Hopfield(np.ones((129, 2))).fixed_points("cells")
-    with pytest.raises(ValueError, match="patterns"):
-        hopfix.Hopfield([[1e200, 0.0], [0.0, 1e200]]).fixed_points("cells")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "many"], ids=repr)
@@ -430,3 +428,29 @@ def test_undecided_regions_survive_saving(tmp_path):
     same(found, loaded)
     written = json.loads(json.dumps(found.to_dict()))
     assert written["undecided"][0]["radius"] == found.undecided[0].radius
+
+
+def test_auto_searches_exhaustively_where_that_ends_soon():
+    found = hopfix.Hopfield(naive.unit_patterns(6, 10, 1), 10.0).fixed_points()
+    assert found.method == "cells"
+    assert found.completeness == "proved"
+
+
+def test_auto_turns_to_starts_within_a_budget_of_boxes():
+    net = hopfix.Hopfield(naive.unit_patterns(6, 10, 1), 10.0)
+    found = net.fixed_points(max_boxes=3)
+    assert found.method == "starts"
+    assert found.completeness == "consistent"
+    assert len(found) == len(net.fixed_points())
+
+
+def test_auto_does_not_search_many_patterns_exhaustively():
+    found = hopfix.Hopfield(naive.unit_patterns(2, 40, 1), 2.0).fixed_points()
+    assert found.method == "starts"
+
+
+def test_numbers_out_of_range_leave_everything_undecided():
+    found = hopfix.Hopfield(np.eye(3) * 1e200, 1.0).fixed_points("cells")
+    assert found.completeness == "unknown"
+    assert [part.radius for part in found.undecided] == [np.inf]
+    assert "precision" in found.undecided[0].reason

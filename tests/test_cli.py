@@ -108,6 +108,14 @@ def test_atlas_json_of_several_betas_is_an_array(npy, capsys):
     assert high["counts"] == ORTHONORMAL_COUNTS
 
 
+def test_atlas_proves_on_request(npy, capsys):
+    assert main(["atlas", str(npy), "--beta", "12", "--json", "--prove"]) == 0
+    result = strict_json(capsys.readouterr().out)
+    assert (result["method"], result["completeness"]) == ("cells", "proved")
+    assert main(["atlas", str(npy), "--beta", "12", "--prove", "--method", "starts"]) == 2
+    assert "--prove" in capsys.readouterr().err
+
+
 def test_json_has_null_for_what_is_not_finite():
     from hopfix.cli import report
 

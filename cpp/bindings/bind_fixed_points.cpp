@@ -130,6 +130,8 @@ void bind_fixed_points(py::module_& m) {
   m.def("fixed_points_by_starts", &by_starts);
   m.def("fixed_points_by_cells", &by_cells);
   m.attr("most_patterns_of_cells") = kMostPatternsOfCells;
+  m.attr("reason_box_limit") = describe(UndecidedReason::box_limit);
+  m.attr("reason_precision") = describe(UndecidedReason::precision);
   m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);
   m.def("subset_weights", &subset_weights_array);
 }

@@ -193,8 +193,12 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   const WeightForm form(network);
-  if (!form.in_range())
-    throw std::domain_error("patterns: beta |x|^2 is too large for double precision");
+  if (!form.in_range()) {
+    CellList list;
+    const std::vector<double> origin(static_cast<size_t>(network.dim()));
+    list.undecided.push_back({origin, HUGE_VAL, UndecidedReason::precision});
+    return list;
+  }
   const WeightContractor contractor(form);
   return CellSearch<WeightContractor>(network, contractor, options, execution).run();
 }

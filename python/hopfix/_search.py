@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int], object]
 
-# Orthonormal networks up to this size are listed in closed form by method="auto".
+# Orthonormal networks up to this size are listed in closed form by method="auto"; others are
+# searched exhaustively, within as many boxes as take some three seconds on two cores.
 _AUTO_CLOSED_FORM_UP_TO = 16
+_AUTO_CELLS_UP_TO = 30
+_AUTO_SECONDS = 3.0
+_SECONDS_OF_A_BOX, _SECONDS_OF_A_BOX_PER_CUBE = 1e-5, 4.5e-9
 
 _ARITHMETIC = "IEEE 754 binary64, round-to-nearest, all rounding bounded outwards"
 
@@ -33,11 +38,13 @@ def search(
     progress: Progress | None,
 ) -> FixedPoints:
     """Run the named search; arguments are checked by `Hopfield.fixed_points`."""
-    if method == "auto":
-        small = network.patterns.shape[0] <= _AUTO_CLOSED_FORM_UP_TO
-        method = "closed_form" if small and _closed_form.applies(network) else "starts"
+    n = network.patterns.shape[0]
+    if method == "auto" and n <= _AUTO_CLOSED_FORM_UP_TO and _closed_form.applies(network):
+        method = "closed_form"
     interruption: BaseException | None
-    if method == "closed_form":
+    if method == "auto":
+        result, interruption = _auto(network, max_boxes, max_count, time_limit, seed, progress)
+    elif method == "closed_form":
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
         )
@@ -50,6 +57,32 @@ def search(
         interruption.partial = result  # type: ignore[attr-defined]
         raise interruption
     return result
+
+
+def _auto(
+    network: Hopfield,
+    max_boxes: int | None,
+    max_count: int | None,
+    time_limit: float | None,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[FixedPoints, BaseException | None]:
+    """Search exhaustively if that ends soon, from starts otherwise.
+
+    The budget counts boxes, not seconds, so that the result does not depend on the machine.
+    """
+    n = network.patterns.shape[0]
+    if n <= _AUTO_CELLS_UP_TO:
+        of_a_box = _SECONDS_OF_A_BOX + _SECONDS_OF_A_BOX_PER_CUBE * n**3
+        budget = int(_AUTO_SECONDS / of_a_box) if max_boxes is None else max_boxes
+        started = time.monotonic()
+        result, interruption = _cells(network, budget, max_count, time_limit, progress)
+        out_of_reach = {_core.reason_box_limit, _core.reason_precision}
+        if interruption is not None or not out_of_reach & {x.reason for x in result.undecided}:
+            return result, interruption
+        if time_limit is not None:
+            time_limit = max(time_limit - (time.monotonic() - started), 1e-3)
+    return _starts(network, max_count, time_limit, seed, progress)
 
 
 def _starts(

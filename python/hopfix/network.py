@@ -388,10 +388,11 @@ class Hopfield:
                 of any dimension; "starts": Newton from many starts, which finds most points of
                 small problems and cannot know that it has found all; "closed_form": all points,
                 for orthogonal patterns of equal norm (ValueError otherwise); "auto": closed form
-                where it applies and N ≤ 16, starts elsewhere.
+                where it applies and N ≤ 16; else "cells" up to N = 30, within as many boxes as
+                take a few seconds; "starts" where these do not do.
             certify: False skips the certificates of "closed_form". "cells" and "starts" tell
                 points apart by their certificates and always make them.
-            max_boxes: "cells" stops after this many boxes.
+            max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts".
             max_count: stop when this many points are known.
             time_limit: stop after about this many seconds.
             seed: of the random starts; the result depends on nothing else.

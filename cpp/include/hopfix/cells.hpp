@@ -66,9 +66,9 @@ struct CellList {
 constexpr std::ptrdiff_t kMostPatternsOfCells = 128;
 
 // The same result for every number of threads, but for the limits of time. Throws
-// std::invalid_argument for more than kMostPatternsOfCells patterns, std::domain_error where
-// beta |x|^2 leaves the range of doubles, std::runtime_error where a thread does not compute in
-// round-to-nearest with gradual underflow.
+// std::invalid_argument for more than kMostPatternsOfCells patterns, std::runtime_error where a
+// thread does not compute in round-to-nearest with gradual underflow. Where beta |x|^2 leaves the
+// range of doubles, everything is undecided.
 CellList fixed_points_by_cells(const Network<double>& network, const CellOptions& options,
                                const Execution& execution);
 

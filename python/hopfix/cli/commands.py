@@ -171,6 +171,7 @@ def _demo(
     metavar="B", help="Inverse temperature; give it again for more.",
 )  # fmt: skip
 @click.option("--method", default="auto", show_default=True, help="Search method.")
+@click.option("--prove", is_flag=True, help="Search exhaustively: --method cells.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -182,8 +183,8 @@ def _demo(
 @_time_option
 @_seed_option
 def _atlas(
-    file: Path, betas: tuple[float, ...], method: str, output: Path | None, as_json: bool,
-    progress: bool | None, time_limit: float, seed: int,
+    file: Path, betas: tuple[float, ...], method: str, prove: bool, output: Path | None,
+    as_json: bool, progress: bool | None, time_limit: float, seed: int,
 ) -> None:  # fmt: skip
     r"""List the fixed points for the patterns in FILE.
 
@@ -195,12 +196,19 @@ def _atlas(
     Example:
       hopfix atlas patterns.npy --beta 8 --beta 20 --output landscape.png
     """
+    if prove and method not in ("auto", "cells"):
+        raise click.UsageError(f"--prove: got it with --method {method}, need one of them")
     patterns = read_patterns(file)
     if output is not None:
         plot.require_matplotlib()
     with _reporter(betas, progress) as advance:
         rows = demo.run(
-            betas, patterns, method=method, time_limit=time_limit, seed=seed, progress=advance
+            betas,
+            patterns,
+            method="cells" if prove else method,
+            time_limit=time_limit,
+            seed=seed,
+            progress=advance,
         )
         done, interrupted = _collected(rows)
     if as_json:
