@@ -1,9 +1,8 @@
 """How many fixed points the search finds, and how fast: `python bench/landscape.py`.
 
-Networks whose fixed points have been counted exhaustively, searched by `Hopfield.fixed_points`.
-Beside two of them: what 2,000 random starts give with SciPy's `root(method="hybr")` and with a
-Newton iteration in batches of NumPy. Prints a table and writes
-landscape.json to `--output` (default bench/results).
+Networks searched by `Hopfield.fixed_points`, exhaustively ("cells") and from starts. Beside two of
+them: what 2,000 random starts give with SciPy's `root(method="hybr")` and with a Newton iteration
+in batches of NumPy. Prints a table and writes landscape.json to `--output` (default bench/results).
 """
 
 from __future__ import annotations
@@ -26,10 +25,12 @@ from hopfix.datasets import digits
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 STARTS = 2000
-# d, N, seed, beta, points by exhaustive search (None: not known)
+# d, N, seed, beta, points by an independent exhaustive search (None: not known)
 _RANDOM = [
     (64, 12, 3, 12.0, 331),
     (64, 14, 3, 12.0, 443),
+    (64, 16, 3, 12.0, None),
+    (24, 24, 3, 8.0, None),
     (20, 20, 3, 8.0, 57),
     (10, 16, 3, 10.0, 75),
     (6, 12, 1, 10.0, 33),
@@ -49,7 +50,7 @@ class Case:
     patterns: Array
     beta: float
     known: int | None
-    method: str = "starts"
+    methods: tuple[str, ...] = ("cells", "starts")
 
 
 def unit_patterns(d: int, n: int, seed: int) -> Array:
@@ -61,7 +62,9 @@ def unit_patterns(d: int, n: int, seed: int) -> Array:
 def cases() -> Iterator[Case]:
     """Yield every case."""
     yield Case("orthonormal N=8", np.eye(8), 10.0, 255)
-    yield Case("orthonormal N=16", np.eye(16), 20.0, 65535, "closed_form")
+    yield Case("orthonormal N=10", np.eye(10), 11.0, 1023)
+    yield Case("orthonormal N=12", np.eye(12), 13.0, 4095)
+    yield Case("orthonormal N=16", np.eye(16), 20.0, 65535, ("closed_form",))
     for d, n, seed, beta, known in _RANDOM:
         yield Case(f"random d={d} N={n} seed={seed}", unit_patterns(d, n, seed), beta, known)
     patterns = digits().patterns
@@ -75,25 +78,26 @@ def beside() -> list[Case]:
     return [case for case in cases() if case.name in names]
 
 
-def search(case: Case, threads: int) -> dict[str, Any]:
-    """Run the search, a short one three times, and keep the best time."""
+def search(case: Case, method: str, threads: int) -> dict[str, Any]:
+    """Run one search, a short one three times, and keep the best time."""
     network = hopfix.Hopfield(case.patterns, case.beta, num_threads=threads)
     seconds: list[float] = []
     while len(seconds) < 3 and sum(seconds) < 2:
         start = time.perf_counter()
-        found = network.fixed_points(case.method)
+        found = network.fixed_points(method)
         seconds.append(time.perf_counter() - start)
     return {
         "name": case.name,
         "n": len(case.patterns),
         "d": case.patterns.shape[1],
         "beta": case.beta,
-        "method": case.method,
+        "method": method,
         "known": case.known,
         "found": len(found),
         "certified": int(found.certified.sum()),
         "degree_sum": found.degree_sum,
         "completeness": found.completeness,
+        "boxes": None if found.proof is None else found.proof.boxes,
         "seconds": min(seconds),
     }
 
@@ -179,16 +183,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     set_threads(options.threads)
-    print(f"{'network':<24} {'beta':>5} {'found':>6} / known certified  completeness   seconds")
+    print(f"{'network':<24} {'beta':>5} {'method':<11} {'found':>6} / known completeness seconds")
     rows = []
     for case in cases():
-        row = search(case, options.threads)
-        rows.append(row)
-        print(
-            f"{row['name']:<24} {row['beta']:5g} {row['found']:6} / {row['known'] or '?':<5} "
-            f"{row['certified']:9}  {row['completeness']:<12} {row['seconds']:9.4f}",
-            flush=True,
-        )
+        for method in case.methods:
+            row = search(case, method, options.threads)
+            rows.append(row)
+            print(
+                f"{row['name']:<24} {row['beta']:5g} {method:<11} {row['found']:6} / "
+                f"{row['known'] or '?':<5} {row['completeness']:<12} {row['seconds']:9.4f}",
+                flush=True,
+            )
     hand = [by_hand(case, solver) for case in beside() for solver in (scipy_points, numpy_points)]
     for row in hand:
         print(

@@ -218,21 +218,22 @@ def memory(peers: Record, _: Record) -> str:
 
 
 def landscape(_: Record, found: Record) -> str:
-    """Return what the searches find, and what the same starts give by hand."""
+    """Return what the searches find, and what random starts give by hand."""
     rows = [
         [
             f"{r['name']}, beta = {r['beta']:g}",
+            f'`"{r["method"]}"`',
             f"{r['found']:,} / {'?' if r['known'] is None else format(r['known'], ',')}",
-            f"{r['certified']:,}",
             r["completeness"],
+            "" if r["boxes"] is None else format(r["boxes"], ","),
             duration(r["seconds"]),
         ]
         for r in found["rows"]
     ]
     rows += [
         [
-            f"{_SOLVERS[r['solver']]} from {r['starts']:,} starts: {r['name']}, "
-            f"beta = {r['beta']:g}",
+            f"{r['name']}, beta = {r['beta']:g}",
+            f"{_SOLVERS[r['solver']]} from {r['starts']:,} starts",
             f"{r['found']:,} / {r['known']:,}",
             "",
             "",
@@ -240,7 +241,7 @@ def landscape(_: Record, found: Record) -> str:
         ]
         for r in found["by_hand"]
     ]
-    return table(["network", "found / known", "certified", "completeness", "time"], rows)
+    return table(["network", "search", "found / known", "completeness", "boxes", "time"], rows)
 
 
 SECTIONS = {
