@@ -154,6 +154,7 @@ def main() -> None:
     every = (*TASKS, "memory")
     parser.add_argument("--quick", action="store_true", help="few cells, few rounds")
     parser.add_argument("--tasks", nargs="+", choices=every, default=every, metavar="TASK")
+    parser.add_argument("--largest", type=int, help="leave out problems of more patterns")
     parser.add_argument("--output", type=Path, help="directory of peers.json")
     parser.add_argument("--threads", type=int, default=2, help="of every competitor")
     parser.add_argument("--wait", type=float, default=0, help="seconds to wait for others, in all")
@@ -170,6 +171,8 @@ def main() -> None:
     limits = ceilings.measure(options.threads)
     results = []
     for cell in cells([t for t in TASKS if t in options.tasks], options.quick):
+        if options.largest and cell.n > options.largest:
+            continue
         patience.wait()
         results.append(measure(cell, options.threads, options.quick))
         print(line(results[-1]), flush=True)
