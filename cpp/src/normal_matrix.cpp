@@ -157,8 +157,7 @@ double solve_identity_minus(const NormalMatrix& matrix, const double* c, double*
     dense.matrix_vector(matrix.rows(), c, order, dim, right.data());
   }
   const double distance =
-      order == 0 ? 1
-                 : isa::table().derivatives->solve_estimating(system.data(), order, right.data());
+      order == 0 ? 1 : isa::table().dense->solve_estimating(system.data(), order, right.data());
   if (by_rows) {
     dense.vector_matrix(right.data(), matrix.rows(), order, dim, x);
     for (std::ptrdiff_t k = 0; k < dim; ++k) x[k] += c[k];
@@ -179,7 +178,7 @@ double solve_identity_minus(const SymmetricMap& map, const double* c, double* x)
     const double size = subtract_from_identity(system, lanczos.steps());
     y[0] = lanczos.start_norm();
     const double distance =
-        isa::table().derivatives->solve_estimating(system.data(), lanczos.steps(), y.data());
+        isa::table().dense->solve_estimating(system.data(), lanczos.steps(), y.data());
     const double residual = lanczos.coupling() * std::fabs(y[k - 1]);
     if (!std::isfinite(residual)) return 0;
     if (residual <= kTolerance * std::max(1.0, size) * lanczos.start_norm()) {

@@ -2,7 +2,8 @@
 //
 // Eigen is renamed Eigen_<level> on the command line of every kernel translation unit: its inline
 // functions would otherwise be merged across levels by the linker.
-#include <Eigen/Dense>
+#include <Eigen/Eigenvalues>
+#include <Eigen/LU>
 
 #include "level.hpp"
 #include "matrix_vector.hpp"
@@ -51,14 +52,25 @@ bool symmetric_eigen(const double* a, std::ptrdiff_t n, double* values, double* 
   return true;
 }
 
-void solve(const double* a, std::ptrdiff_t n, double* b) {
-  Vector x(b, n);
-  x = Eigen::PartialPivLU<Matrix>(In(a, n, n)).solve(x).eval();
+using Factors = Eigen::PartialPivLU<Matrix>;
+
+void solve_with(const Factors& factors, double* b) {
+  Vector x(b, factors.rows());
+  x = factors.solve(x).eval();
+}
+
+void solve(const double* a, std::ptrdiff_t n, double* b) { solve_with(Factors(In(a, n, n)), b); }
+
+double solve_estimating(const double* a, std::ptrdiff_t n, double* b) {
+  const Matrix matrix = In(a, n, n);
+  const Factors factors(matrix);
+  solve_with(factors, b);
+  return factors.rcond() * matrix.cwiseAbs().colwise().sum().maxCoeff();
 }
 
 }  // namespace
 
 const DenseKernels dense = {matrix_vector, vector_matrix,   product, gram_columns,
-                            gram_rows,     symmetric_eigen, solve};
+                            gram_rows,     symmetric_eigen, solve,   solve_estimating};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -71,9 +71,6 @@ struct DerivativeTable {
   // One per tile shape.
   const AdjointKernels<float>* adjoint32;
   const AdjointKernels<double>* adjoint64;
-  // Solves a x = b like DenseKernels::solve; returns an estimate of the smallest singular value
-  // of a, in the 1-norm: 1 / |a^-1|.
-  double (*solve_estimating)(const double* a, std::ptrdiff_t n, double* b);
 };
 
 }  // namespace hopfix::kernels

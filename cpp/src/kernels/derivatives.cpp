@@ -1,6 +1,4 @@
 // The derivative kernels of one instruction-set level.
-#include <Eigen/Dense>
-
 #include "adjoint.hpp"
 #include "covariance.hpp"
 #include "level.hpp"
@@ -8,16 +6,6 @@
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
 namespace {
-
-double solve_estimating(const double* a, std::ptrdiff_t n, double* b) {
-  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Matrix matrix = Eigen::Map<const Matrix>(a, n, n);
-  const Eigen::PartialPivLU<Matrix> factors(matrix);
-  Eigen::Map<Eigen::VectorXd> x(b, n);
-  const Eigen::VectorXd right = x;
-  x = factors.solve(right);
-  return factors.rcond() * matrix.cwiseAbs().colwise().sum().maxCoeff();
-}
 
 constexpr CovarianceKernels<float> covariance32 = Covariance<float>::kernels();
 constexpr CovarianceKernels<double> covariance64 = Covariance<double>::kernels();
@@ -30,7 +18,6 @@ constexpr AdjointKernels<double> adjoint64[kTileShapes] = {
 
 }  // namespace
 
-const DerivativeTable derivatives = {&covariance32, &covariance64, adjoint32, adjoint64,
-                                     solve_estimating};
+const DerivativeTable derivatives = {&covariance32, &covariance64, adjoint32, adjoint64};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -120,8 +120,10 @@ struct DenseKernels {
   // Eigenvalues of the symmetric a (n x n), ascending; eigenvectors as the columns of `vectors`
   // unless that is nullptr. Returns false when the iteration did not converge.
   bool (*symmetric_eigen)(const double* a, std::ptrdiff_t n, double* values, double* vectors);
-  // Solves a x = b by LU with partial pivoting; b is overwritten by x.
+  // Solves a x = b by LU with partial pivoting; b is overwritten by x. The second one returns an
+  // estimate of the smallest singular value of a, in the 1-norm: 1 / |a^-1|.
   void (*solve)(const double* a, std::ptrdiff_t n, double* b);
+  double (*solve_estimating)(const double* a, std::ptrdiff_t n, double* b);
 };
 
 // exp of `count` numbers <= 0, for the accuracy test.
