@@ -209,6 +209,22 @@ def test_the_same_call_twice_is_bitwise_the_same(dtype):
     same(net.retrieve(states), net.retrieve(states))
 
 
+def test_numbers_near_the_end_of_their_range():
+    # Squares of these overflow; each pattern is a fixed point of its own.
+    found = hopfix.Hopfield(np.eye(2), 10.0).retrieve([2e154, 0.0])
+    np.testing.assert_allclose(found.states, [1, 0], atol=1e-3)
+    found = hopfix.Hopfield(np.eye(2) * 1e160, 1e-300).retrieve([3e159, 1e159])
+    np.testing.assert_allclose(found.states, [1e160, 0])
+
+
+def test_a_log_weight_beyond_float_does_not_hang():
+    patterns = np.random.default_rng(0).normal(size=(512, 4))
+    log_weights = np.zeros(512)
+    log_weights[7] = 4e38
+    found = hopfix.Hopfield(patterns, 50.0, log_weights=log_weights).retrieve(patterns[:1] + 0.1)
+    np.testing.assert_array_equal(found.states[0], patterns[7])
+
+
 def test_a_degenerate_fixed_point_is_approached_slowly_and_honestly():
     # {-1, 1} at beta = 1: f = tanh, convergence to 0 like 1/sqrt(steps), x_n ~ sqrt(3/(2n)).
     net = hopfix.Hopfield([[-1.0], [1.0]], 1.0)

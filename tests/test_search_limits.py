@@ -98,3 +98,15 @@ def test_the_time_limit_holds_within_a_block_of_starts():
     found = hopfix.Hopfield(patterns, 20.0).fixed_points("starts", time_limit=0.5)
     assert time.monotonic() - began < 5
     assert found.completeness == "unknown"
+
+
+@pytest.mark.parametrize("method", ["cells", "starts"])
+def test_an_interruption_after_the_time_limit_is_not_lost(method):
+    def interrupt(done, total):
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    net = hopfix.Hopfield(naive.unit_patterns(8, 12, 0), 12.0)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        net.fixed_points(method, time_limit=0.1, progress=interrupt)
+    assert caught.value.partial.completeness == "unknown"

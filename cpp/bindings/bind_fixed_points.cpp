@@ -44,7 +44,8 @@ py::dict certify(const Network64& network, const Array<double>& states, int thre
   return columns(certificates);
 }
 
-// The exception of a signal that stopped the search, taken from Python's hands; None if none.
+// The exception of a signal or of `progress`, taken from Python's hands, whether or not a limit was
+// reached at the same time; None if none.
 py::object take_pending_exception() {
   if (PyErr_Occurred() == nullptr) return py::none();
   return py::error_already_set().value();
@@ -83,7 +84,7 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
   summary["starts"] = list.starts;
   summary["cut_short"] = list.time_limit_reached || list.count_limit_reached || list.interrupted;
-  return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
+  return py::make_tuple(summary, take_pending_exception());
 }
 
 py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_t max_count,
@@ -110,7 +111,7 @@ py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_
   summary["newton_steps"] = list.newton_steps;
   summary["depth"] = list.depth;
   summary["seconds"] = list.seconds;
-  return py::make_tuple(summary, list.interrupted ? take_pending_exception() : py::none());
+  return py::make_tuple(summary, take_pending_exception());
 }
 
 Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, double v,

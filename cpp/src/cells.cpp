@@ -162,8 +162,10 @@ void resolve_duplicates(ptrdiff_t dim, CellList& list) {
       const UpperBound distance = distance_bound(first, second, dim, difference);
       const Certificate &one = list.certificates[a], &other = list.certificates[b];
       const UpperBound radii = UpperBound(one.radius) + UpperBound(other.radius);
-      // The exact distance is within a few units of roundoff of the bound.
-      if (lower_bound(distance.value() * (1 - 1e-12)) > radii.value()) continue;
+      // The exact distance is within so many units of roundoff of the bound, but for the term that
+      // norm_bound adds against underflow.
+      const double slack = 2 * gamma_bound(3 * dim + 16).value();
+      if (lower_bound(distance.value() * (1 - slack) - 1e-140) > radii.value()) continue;
       if ((distance + UpperBound(other.radius)).value() < one.uniqueness_radius ||
           (distance + UpperBound(one.radius)).value() < other.uniqueness_radius)
         dropped[b] = 1;

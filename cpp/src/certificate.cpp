@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
+#include "hopfix/interval.hpp"
 #include "hopfix/isa.hpp"
 #include "hopfix/rounding.hpp"
 #include "kernels/table.hpp"
@@ -355,6 +357,8 @@ class Proof {
 }  // namespace
 
 Certificate Certifier::certify(const double* state, Workspace& workspace) const {
+  if (!arithmetic_is_sound())
+    throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   return Proof(network_, state, diameter_, largest_norm_, workspace).run();
 }
 

@@ -48,13 +48,16 @@ QuantizedPatterns::QuantizedPatterns(const Network<T>& network)
               kernels::kQuantizedPad),
       beta_(network.beta()),
       largest_norm_(0),
-      largest_log_weight_(0),
-      log_weights_(network.log_weights().begin(), network.log_weights().end()) {
+      largest_log_weight_(0) {
   const T* patterns = network.patterns().data();
   for (ptrdiff_t i = 0; i < network.size(); ++i)
     largest_norm_ = std::max(largest_norm_, norm_above(patterns + i * dim_, dim_));
-  for (const float b : log_weights_)
-    largest_log_weight_ = std::max(largest_log_weight_, std::fabs(static_cast<double>(b)));
+  constexpr double kMost = std::numeric_limits<float>::max();
+  for (const T log_weight : network.log_weights()) {
+    const auto b = static_cast<double>(log_weight);
+    largest_log_weight_ = std::max(largest_log_weight_, std::fabs(b));
+    log_weights_.push_back(static_cast<float>(std::clamp(b, -kMost, kMost)));
+  }
   scale_ = scale_for(largest_norm_, dim_);
   rows_.reserve(network.size() * stride_);
   std::fill_n(rows_.data(), network.size() * stride_, std::int16_t{0});

@@ -37,6 +37,8 @@ struct Rules {
   double beta;
   double sharpness;    // 2 beta radius
   const double* mean;  // of the patterns
+  double largest_norm;
+  double rounding;  // of averages, relative to the largest pattern
 
   // A bound of |J| that is good where all patterns share the weight (see anderson.hpp).
   double shared_bound(double largest_weight) const {
@@ -89,14 +91,13 @@ class Query {
   bool plain() const { return !listed_ && !anderson_.active(); }
 
  private:
-  // The trace of beta Cov_p(x), with a margin for rounding.
+  // A bound of the trace of beta Cov_p(x) from averages that are rounded (see network.hpp).
   static double jacobian_trace(const T* moved, double square, const Rules<T>& rules,
                                ptrdiff_t dim) {
-    const double rounding = 64 * static_cast<double>(std::numeric_limits<T>::epsilon());
-    return rules.beta * ((1 + rounding) * square - sum_of(dim, [&](ptrdiff_t k) {
-                           const double off = static_cast<double>(moved[k]) - rules.mean[k];
-                           return off * off;
-                         }));
+    const double off =
+        norm_of(dim, [&](ptrdiff_t k) { return static_cast<double>(moved[k]) - rules.mean[k]; });
+    const double least = std::max(0.0, off - rules.rounding * rules.largest_norm);
+    return rules.beta * std::max(0.0, (1 + rules.rounding) * square - least * least);
   }
 
   Anderson<T> anderson_;
@@ -241,10 +242,10 @@ class PartRetrieval {
     list.moved.resize(static_cast<size_t>(dim_));
     list.reference.assign(state(id), state(id) + dim_);
     query(id).use_list();
-    while (is_open(id) && distance(state(id), list.reference.data(), dim_) <= reach) {
+    do {
       const SoftmaxSums<T> sums = list.patterns.update(state(id), list.moved.data());
       query(id).step(list.moved.data(), Moments(sums, 0), rules_, dim_, state(id));
-    }
+    } while (is_open(id) && distance(state(id), list.reference.data(), dim_) <= reach);
   }
 
   // What max_steps updates lead to is promised exactly.
@@ -280,9 +281,16 @@ Retrieval<T> retrieve(const Network<T>& network, const T* states, ptrdiff_t coun
   const bool accelerate =
       max_steps > 2 && tol >= static_cast<double>(std::numeric_limits<T>::epsilon());
   const auto& extent = network.extent();
-  const Rules<T> rules = {network,           max_steps,      tol,
-                          accelerate,        network.beta(), 2 * network.beta() * extent.radius,
-                          extent.mean.data()};
+  const Rules<T> rules = {network,
+                          max_steps,
+                          tol,
+                          accelerate,
+                          network.beta(),
+                          2 * network.beta() * extent.radius,
+                          extent.mean.data(),
+                          norm(extent.mean.data(), network.dim()) + extent.radius,
+                          static_cast<double>(std::numeric_limits<T>::epsilon()) *
+                              (128 + static_cast<double>(network.size()) / 48)};
   const auto n = static_cast<size_t>(count);
   const ptrdiff_t dim = network.dim();
   Retrieval<T> result = {std::vector<T>(n * static_cast<size_t>(dim)), std::vector<std::int64_t>(n),

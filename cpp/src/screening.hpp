@@ -118,7 +118,7 @@ class Screening {
         work.scale.data(), work.maxima.data() + groups_before(first) * tile.kernels->lanes);
   }
 
-  // Row by row of the maxima, as they lie in memory.
+  // Row by row of the maxima, as they lie in memory. What cannot be compared is listed.
   void select(const Tile& tile, Work& work) const {
     const std::ptrdiff_t lanes = tile.kernels->lanes, count = groups();
     std::vector<float> bound(work.maxima.data(), work.maxima.data() + lanes);
@@ -132,10 +132,10 @@ class Screening {
       const float* maxima = work.maxima.data() + g * lanes;
       bool any = false;
       for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        any |= maxima[b] >= bound[static_cast<std::size_t>(b)];
+        any |= !(maxima[b] < bound[static_cast<std::size_t>(b)]);
       if (!any) continue;
       for (std::ptrdiff_t b = 0; b < tile.count; ++b)
-        if (maxima[b] >= bound[static_cast<std::size_t>(b)])
+        if (!(maxima[b] < bound[static_cast<std::size_t>(b)]))
           work.lists[static_cast<std::size_t>(b)].push_back(static_cast<std::int32_t>(g));
     }
   }
