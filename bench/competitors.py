@@ -8,6 +8,7 @@ names what is timed beside the others without doing the same work: no ratios are
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +19,11 @@ from problems import TASKS, Problem
 
 import hopfix
 
-try:
+# The threads of XLA keep spinning and slow torch down, now and then a hundredfold on two cores:
+# HOPFIX_BENCH_JAX=1 asks for JAX.
+peers_jax: Any = None
+if os.environ.get("HOPFIX_BENCH_JAX") == "1":
     import peers_jax
-except ImportError:
-    peers_jax = None
 
 Competitor = Callable[[], Any]
 Maker = Callable[[Problem, int], Competitor]

@@ -21,7 +21,7 @@ _RATIOS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 
 def best_ratio(r: Record) -> float:
     """Return the ratio to the fastest peer."""
-    return float(min(r["ratios"].values()))
+    return float(min(r["best_ratios"].values()))
 
 
 def draw(peers: Record, folder: Path) -> Iterator[Path]:
@@ -39,7 +39,7 @@ def _update(results: Sequence[Record]) -> Figure:
     figure, grid = _figure(
         [f"one update, batch of {batch:,}" for batch in batches],
         [[_chosen(results, dtype, batch=batch) for batch in batches] for dtype in DTYPES],
-        {peer: lambda r, peer=peer: r["ratios"][peer] for peer in _STYLES},
+        {peer: lambda r, peer=peer: r["best_ratios"][peer] for peer in _STYLES},
     )
     handles = [
         Line2D([], [], color="0.3", marker=marker, linestyle=line, label=name)

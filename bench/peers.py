@@ -2,7 +2,7 @@
 
 Update, jacobian, jvp, retrieve and Gaussian mean shift (see `problems`), each beside the way one
 would write it with NumPy, with PyTorch (naive, scaled_dot_product_attention, torch.func) and, where
-it is installed, with JAX (see `competitors`); and the peak memory of each (see `memory`). The
+asked for, with JAX (see `competitors`); and the peak memory of each (see `memory`). The
 competitors take turns, see `timing`, and their answers are compared.
 
 Ratios are peer time / hopfix time: above 1 hopfix is faster. `floor` is the fraction of the
@@ -43,15 +43,16 @@ _PROBES = 64  # states whose plain steps are counted
 def differences(p: Problem, answers: dict[str, Any]) -> dict[str, float]:
     """Assert that all answers agree with hopfix's; return by how much, relative to the largest.
 
-    Retrieved states have residuals up to the tolerance: they are compared to 100 tolerances, and
-    one state in a hundred may differ altogether, as where a start lies between two basins.
+    Retrieved states have residuals up to the tolerance, relative to states of norm 1, and
+    metastable ones are near 0: they are compared to 1,000 tolerances, and one state in a hundred
+    may differ altogether, as where a start lies between two basins.
     """
     arrays = {name: np.asarray(a) for name, a in answers.items() if name not in CONTEXT}
     ours = arrays.pop("hopfix")
     scale = np.abs(ours).max()
     bound, allowed = p.rounding, 0.0
     if p.cell.task in ("retrieve", "mean_shift"):
-        bound, allowed = 100 * p.cell.tolerance + p.rounding, 0.01
+        bound, allowed = 1000 * p.cell.tolerance + p.rounding, 0.01
     found = {}
     for name, theirs in arrays.items():
         assert theirs.dtype == ours.dtype, (p.cell, name, theirs.dtype)
@@ -163,7 +164,7 @@ def main() -> None:
         options.output / "peers.json", options.threads, options.tasks
     )
     if not HAS_JAX:
-        print("JAX is not installed: no competitor")
+        print("no JAX among the competitors: HOPFIX_BENCH_JAX=1 asks for it")
     set_threads(options.threads)
     start = time.perf_counter()
     patience = Patience(options.wait)

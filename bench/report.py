@@ -79,7 +79,7 @@ def picture(name: str, what: str) -> str:
 
 def mean_of(results: list[Record], peer: str) -> str:
     """Return the geometric mean of the ratios to one peer."""
-    values = [r["ratios"][peer] for r in results if peer in r["ratios"]]
+    values = [r["best_ratios"][peer] for r in results if peer in r["ratios"]]
     return times(geometric_mean(values)) if values else ""
 
 
@@ -115,7 +115,7 @@ def update(peers: Record, _: Record) -> str:
 
 def peers_in(results: list[Record]) -> list[str]:
     """Return the peers that any of the results has, in a fixed order."""
-    return [peer for peer in _PEERS if any(peer in r["ratios"] for r in results)]
+    return [peer for peer in _PEERS if any(peer in r["best_ratios"] for r in results)]
 
 
 def by_problem(results: list[Record], *keys: str) -> dict[tuple[Any, ...], dict[str, Record]]:
@@ -140,7 +140,7 @@ def side_by_side(results: list[Record]) -> str:
     for (task, *size), found in by_problem(results, "task", "n", "d", "batch").items():
         cells = [f"`{task}`", *sizes(size)]
         for dtype in DTYPES:
-            ratios = found[dtype]["ratios"]
+            ratios = found[dtype]["best_ratios"]
             cells.append(duration(found[dtype]["seconds"]["hopfix"]["median"]))
             cells += [times(ratios[peer]) if peer in ratios else "" for peer in peers]
         rows.append(cells)
