@@ -20,6 +20,8 @@
 //
 // f contracts the ball of radius D around x by (1 + rho) / 2 and maps it into itself. (The average
 // of J between x' and x is that at x up to the factor exp(2 beta R_p |g'|), which rho includes.)
+// That is the mathematics; R and E are measured on states rounded to T, and |C| is a Lanczos
+// estimate with a margin of 1 %: near rounding the contraction is well-founded, not certified.
 #pragma once
 
 #include <algorithm>

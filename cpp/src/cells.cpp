@@ -14,13 +14,6 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 
-UpperBound distance_bound(const double* a, const double* b, ptrdiff_t dim,
-                          std::vector<double>& difference) {
-  difference.resize(static_cast<size_t>(dim));
-  for (ptrdiff_t k = 0; k < dim; ++k) difference[static_cast<size_t>(k)] = a[k] - b[k];
-  return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
-}
-
 // Keeps the points for which keeps(i).
 template <class Keeps>
 void keep(ptrdiff_t dim, CellList& list, const Keeps& keeps) {

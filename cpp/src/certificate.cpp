@@ -44,14 +44,6 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 
-// |a - b| <= |fl(a - b)| (1 + u) componentwise.
-UpperBound distance_bound(const double* a, const double* b, ptrdiff_t dim,
-                          std::vector<double>& difference) {
-  difference.resize(static_cast<size_t>(dim));
-  for (ptrdiff_t k = 0; k < dim; ++k) difference[static_cast<size_t>(k)] = a[k] - b[k];
-  return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
-}
-
 UpperBound diameter_by_pairs(const Network<double>& network) {
   const ptrdiff_t n = network.size(), dim = network.dim();
   const double* x = network.patterns().data();

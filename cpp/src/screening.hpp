@@ -71,6 +71,7 @@ class Screening {
   struct Work {
     AlignedArray<std::int16_t> rows, tile;
     AlignedArray<float> scale, margin, maxima;
+    std::vector<float> bound;
     std::vector<GroupList> lists;
   };
 
@@ -121,13 +122,15 @@ class Screening {
   // Row by row of the maxima, as they lie in memory. What cannot be compared is listed.
   void select(const Tile& tile, Work& work) const {
     const std::ptrdiff_t lanes = tile.kernels->lanes, count = groups();
-    std::vector<float> bound(work.maxima.data(), work.maxima.data() + lanes);
+    std::vector<float>& bound = work.bound;
+    bound.assign(work.maxima.data(), work.maxima.data() + lanes);
     for (std::ptrdiff_t g = 1; g < count; ++g)
       for (std::ptrdiff_t b = 0; b < lanes; ++b)
         bound[static_cast<std::size_t>(b)] =
             std::max(bound[static_cast<std::size_t>(b)], work.maxima[g * lanes + b]);
     for (std::ptrdiff_t b = 0; b < lanes; ++b) bound[static_cast<std::size_t>(b)] -= work.margin[b];
-    work.lists.assign(static_cast<std::size_t>(tile.count), {});
+    work.lists.resize(static_cast<std::size_t>(lanes));
+    for (GroupList& list : work.lists) list.clear();
     for (std::ptrdiff_t g = 0; g < count; ++g) {
       const float* maxima = work.maxima.data() + g * lanes;
       bool any = false;

@@ -2,8 +2,10 @@
 // exact error terms; widths are reported.
 #include <cfenv>
 #include <random>
+#include <stdexcept>
 
 #include "check.hpp"
+#include "hopfix/certificate.hpp"
 #include "hopfix/interval.hpp"
 
 namespace {
@@ -166,21 +168,33 @@ void test_log() {
   CHECK(log(Interval(kInfinity)).hi == kInfinity);
 }
 
+bool certificate_is_refused() {
+  const double patterns[] = {1, 0, 0, 1};
+  const hopfix::Network<double> network(patterns, 2, 2, 1.0, nullptr);
+  try {
+    hopfix::Certifier(network).certify(patterns, 1, {});
+  } catch (const std::runtime_error&) {
+    return true;
+  }
+  return false;
+}
+
 void test_self_test() {
+  CHECK(!certificate_is_refused());
   CHECK(hopfix::arithmetic_is_sound());
 #if defined(__x86_64__)
   for (const int mode : {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO}) {
     std::fesetround(mode);
-    const bool sound = hopfix::arithmetic_is_sound();
+    const bool sound = hopfix::arithmetic_is_sound(), refused = certificate_is_refused();
     std::fesetround(FE_TONEAREST);
-    CHECK(!sound);
+    CHECK(!sound && refused);
   }
   const unsigned control = __builtin_ia32_stmxcsr();
   for (const unsigned flag : {0x8000u, 0x0040u}) {  // flush to zero, denormals are zero
     __builtin_ia32_ldmxcsr(control | flag);
-    const bool sound = hopfix::arithmetic_is_sound();
+    const bool sound = hopfix::arithmetic_is_sound(), refused = certificate_is_refused();
     __builtin_ia32_ldmxcsr(control);
-    CHECK(!sound);
+    CHECK(!sound && refused);
   }
 #endif
 }

@@ -337,8 +337,8 @@ class Hopfield:
 
         From 512 patterns on, a query iterates on a short list of patterns wherever a bound on how
         far logits can move proves that the others' weights are below rounding; it goes back to
-        all patterns when its state leaves that reach. Inside a ball on which the update is proved
-        to be a contraction (from the trace of the Jacobian), the iteration is accelerated
+        all patterns when its state leaves that reach. Inside a ball on which bounds of the
+        Jacobian make the update a contraction (in exact arithmetic), the iteration is accelerated
         (Anderson 1965). The fixed point is that of plain iteration; what `max_steps` cuts short
         are plain updates to the bit. With a tolerance below the dtype's epsilon all updates are.
         """
@@ -364,6 +364,9 @@ class Hopfield:
         The map meant is the exact one for the stored numbers; all rounding is bounded. Method:
         Newton–Kantorovich with the self-concordance of log-sum-exp, see
         cpp/include/hopfix/certificate.hpp. O(N d m + m³) a state, m = min(N, d).
+
+        Raises:
+            RuntimeError: a thread does not round to nearest with gradual underflow.
         """
         flat, leading = self._states(states)
         columns = _core.certify(self._core64, flat.astype(np.float64), self._threads)

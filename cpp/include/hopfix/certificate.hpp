@@ -59,7 +59,8 @@ class Certifier {
   };
   std::unique_ptr<Workspace, DeleteWorkspace> workspace() const;
 
-  // O(n dim min(n, dim) + min(n, dim)^3).
+  // O(n dim min(n, dim) + min(n, dim)^3). Throws std::runtime_error in a thread that does not round
+  // to nearest with gradual underflow.
   Certificate certify(const double* state, Workspace& workspace) const;
 
   // count states (count x dim) at once, in parallel.

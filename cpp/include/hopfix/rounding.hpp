@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
 #ifdef __FAST_MATH__
 #error "hopfix proves with IEEE arithmetic: do not compile it with -ffast-math"
@@ -59,6 +60,14 @@ inline UpperBound norm_bound(const double* x, std::ptrdiff_t count) {
   for (std::ptrdiff_t k = 0; k < count; ++k) sum += x[k] * x[k];
   return sqrt(UpperBound(sum) * (UpperBound(1) + gamma_bound(2 * count + 4)) +
               UpperBound(kUnderflow));
+}
+
+// The distance of a and b; |a - b| <= |fl(a - b)| (1 + u) componentwise. `difference` is scratch.
+inline UpperBound distance_bound(const double* a, const double* b, std::ptrdiff_t dim,
+                                 std::vector<double>& difference) {
+  difference.resize(static_cast<std::size_t>(dim));
+  for (std::ptrdiff_t k = 0; k < dim; ++k) difference[static_cast<std::size_t>(k)] = a[k] - b[k];
+  return norm_bound(difference.data(), dim) * (UpperBound(1) + gamma_bound(1));
 }
 
 // exp(x) for -700 <= x <= 0 with a relative error of at most kExpError = 2^-49.
