@@ -87,10 +87,11 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   return py::make_tuple(summary, take_pending_exception());
 }
 
-py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_t max_count,
-                   double time_limit, bool single_precision, const py::object& progress,
-                   int threads) {
+py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_boxes,
+                   std::int64_t max_count, double time_limit, bool single_precision,
+                   const py::object& progress, int threads) {
   CellOptions options;
+  options.form = form;
   options.max_boxes = max_boxes;
   options.max_count = max_count;
   options.time_limit = time_limit;
@@ -107,6 +108,7 @@ py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_
     undecided.append(py::make_tuple(to_array(region.state, {network.dim()}), region.radius,
                                     describe(region.reason)));
   summary["undecided"] = undecided;
+  summary["form"] = list.form;
   summary["boxes"] = list.boxes;
   summary["newton_steps"] = list.newton_steps;
   summary["depth"] = list.depth;
@@ -129,8 +131,15 @@ Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, dou
 void bind_fixed_points(py::module_& m) {
   m.def("certify", &certify);
   m.def("fixed_points_by_starts", &by_starts);
+  py::enum_<CellForm>(m, "CellForm")
+      .value("automatic", CellForm::automatic)
+      .value("weights", CellForm::weights)
+      .value("hull", CellForm::hull);
   m.def("fixed_points_by_cells", &by_cells);
-  m.attr("most_patterns_of_cells") = kMostPatternsOfCells;
+  m.def("plan_cells", [](const Network64& network, CellForm form) {
+    const CellPlan plan = plan_cells(network, form);
+    return py::make_tuple(plan.form, plan.seconds_of_a_box);
+  });
   m.attr("reason_box_limit") = describe(UndecidedReason::box_limit);
   m.attr("reason_precision") = describe(UndecidedReason::precision);
   m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Undecided(NamedTuple):
@@ -44,7 +44,8 @@ class Proof:
     """What an exhaustive search did, for a reader who wants to run it again.
 
     Attributes:
-        boxes: boxes of weights examined.
+        form: what the boxes were boxes of, "weights" or "hull" (see `Hopfield.fixed_points`).
+        boxes: boxes examined.
         newton_steps: linear systems inverted for them.
         depth: most splits above one box.
         seconds: time taken.
@@ -52,6 +53,7 @@ class Proof:
         version: of hopfix.
     """
 
+    form: str
     boxes: int
     newton_steps: int
     depth: int
