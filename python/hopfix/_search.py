@@ -51,7 +51,9 @@ def search(
         method = "closed_form"
     interruption: BaseException | None
     if method == "auto":
-        result, interruption = _auto(network, form, max_boxes, max_count, time_limit, seed, progress)
+        result, interruption = _auto(
+            network, form, max_boxes, max_count, time_limit, seed, progress
+        )
     elif method == "closed_form":
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
