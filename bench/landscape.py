@@ -37,7 +37,15 @@ _RANDOM = [
     (4, 10, 4, 20.0, 29),
     (4, 10, 4, 50.0, 43),
     (3, 6, 1, 200.0, 15),
-    (4, 20, 0, 20.0, None),
+    (4, 20, 3, 20.0, 51),
+    (6, 30, 3, 10.0, None),
+]
+# Many patterns in few dimensions: no list of starts covers them in reasonable time.
+_MANY = [
+    (2, 100, 3, 50.0, 17),
+    (2, 1000, 3, 50.0, None),
+    (3, 50, 3, 30.0, 65),
+    (3, 500, 3, 30.0, None),
 ]
 _DIGITS = {4: 1, 6: 27, 8: 51, 10: 81, 15: 119, 20: 179, 30: 283, 50: 455}
 
@@ -67,6 +75,9 @@ def cases() -> Iterator[Case]:
     yield Case("orthonormal N=16", np.eye(16), 20.0, 65535, ("closed_form",))
     for d, n, seed, beta, known in _RANDOM:
         yield Case(f"random d={d} N={n} seed={seed}", unit_patterns(d, n, seed), beta, known)
+    for d, n, seed, beta, known in _MANY:
+        patterns = unit_patterns(d, n, seed)
+        yield Case(f"random d={d} N={n} seed={seed}", patterns, beta, known, ("cells",))
     patterns = digits().patterns
     for beta, known in _DIGITS.items():
         yield Case("digits", patterns, float(beta), known)
@@ -97,7 +108,9 @@ def search(case: Case, method: str, threads: int) -> dict[str, Any]:
         "certified": int(found.certified.sum()),
         "degree_sum": found.degree_sum,
         "completeness": found.completeness,
+        "form": None if found.proof is None else found.proof.form,
         "boxes": None if found.proof is None else found.proof.boxes,
+        "newton_steps": None if found.proof is None else found.proof.newton_steps,
         "seconds": min(seconds),
     }
 
