@@ -3,6 +3,7 @@
 from contextlib import suppress
 from itertools import combinations
 
+import mpmath
 import naive
 import numpy as np
 import pytest
@@ -343,3 +344,56 @@ def test_the_search_and_certify_agree():
     claim = net.certify(found.states)
     for field in ("certified", "radius", "uniqueness_radius", "morse_index"):
         np.testing.assert_array_equal(getattr(claim, field), getattr(found, field), err_msg=field)
+
+
+# ------------------------------------------------------------------------- patterns without weight
+
+
+def largest_eigenvalue_mp(net, state):
+    patterns = np.asarray(net.patterns, np.float64)
+    point = [mpmath.mpf(float(v)) for v in state]
+    return max(naive.eigenvalues_mp(patterns, net.beta, net.log_weights, point))
+
+
+@pytest.mark.parametrize("beta", [0.1, 5.0, 20.0, 300.0])
+@pytest.mark.parametrize(("N", "d"), [(6, 3), (4, 7), (12, 5), (1, 2)])
+def test_the_largest_eigenvalue_lies_within_its_bounds(N, d, beta):
+    rng = np.random.default_rng(N)
+    net = hopfix.Hopfield(
+        rng.normal(size=(N, d)) / np.sqrt(d), beta, log_weights=rng.normal(size=N)
+    )
+    reached = net.retrieve(net.patterns[:2], max_steps=100_000).states
+    states = np.concatenate([reached, reached + 1e-3, rng.normal(size=(3, d))])
+    claim = net.certify(states)
+    assert claim.spectral_bounds.shape == (len(states), 2)
+    for state, (low, high) in zip(states, claim.spectral_bounds, strict=True):
+        assert low <= largest_eigenvalue_mp(net, state) <= high
+    # They are as narrow as rounding at fixed points, wider by beta |f - state|^2 elsewhere.
+    low, high = claim.spectral_bounds[: len(reached)].T
+    assert np.all(high - low <= 1e-9 * np.maximum(1, high))
+
+
+@pytest.mark.parametrize("beta", [60.0, 200.0, 1e3])
+def test_patterns_without_weight_are_left_out_but_counted(beta):
+    # Nearly all of the 200 patterns are lost in the rounding of the others, whatever the point.
+    net = hopfix.Hopfield(naive.unit_patterns(8, 200, 4), beta)
+    pairs = [net.patterns[[2 * i, 2 * i + 1]].mean(axis=0) for i in range(3)]
+    states = np.concatenate([net.retrieve(net.patterns[:3]).states, converged(net, pairs)])
+    claim = net.certify(states)
+    assert assert_true(net, states, claim) >= 3
+    for state, (low, high) in zip(states, claim.spectral_bounds, strict=True):
+        assert low <= largest_eigenvalue_mp(net, state) <= high
+
+
+def test_the_weight_of_what_is_left_out_is_not_lost():
+    # 2,000 patterns of weight 2^-62 each move the fixed point by 1e-15 in all: one that ignored
+    # them would be certified too near.
+    count, weight = 2000, -43.0
+    patterns = np.concatenate([[[0.0, 1.0]], np.tile([0.0, -1.0], (count, 1))])
+    log_weights = np.concatenate([[0.0], np.full(count, weight)])
+    net = hopfix.Hopfield(patterns, 1e-3, log_weights=log_weights)
+    state = np.array([0.0, 1.0])
+    claim = net.certify(state)
+    assert claim.certified
+    assert naive.covers(claim.radius, state, exact_point(net, state))
+    assert claim.radius >= 1e-16
