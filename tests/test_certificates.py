@@ -397,3 +397,43 @@ def test_the_weight_of_what_is_left_out_is_not_lost():
     assert claim.certified
     assert naive.covers(claim.radius, state, exact_point(net, state))
     assert claim.radius >= 1e-16
+
+
+# --------------------------------------------------------------------------------- large networks
+
+
+def newton_of_any_size(net, start):
+    """A fixed point near `start` to the last bits of long double, and eigenvalues of J there."""
+    wide = net.patterns.astype(np.longdouble)
+    state = start.astype(np.longdouble)
+    for _ in range(12):
+        z = net.beta * (wide @ state)
+        p = np.exp(z - z.max())
+        p /= p.sum()
+        residual = p @ wide - state
+        rows = (net.patterns - np.float64(state)) * np.sqrt(net.beta * np.float64(p))[:, None]
+        right = rows @ np.float64(residual)
+        inner = np.linalg.solve(np.eye(len(rows)) - rows @ rows.T, right)
+        state = state + residual + rows.T @ inner
+    return state, np.linalg.eigvalsh(rows @ rows.T)
+
+
+@pytest.mark.parametrize(
+    ("beta", "chosen", "index"), [(3.0, 250, 0), (40.0, 1, 0), (40.0, 2, 1), (60.0, 4, 3)]
+)
+def test_large_networks(beta, chosen, index):
+    # 250 patterns carry weight, more than the 192 from which on one factorisation is enough.
+    net = hopfix.Hopfield(naive.unit_patterns(400, 250, 1), beta)
+    exact, eigenvalues = newton_of_any_size(net, net.patterns[:chosen].mean(axis=0))
+    state = np.float64(exact)
+    claim = net.certify(state)
+    assert claim.certified
+    assert claim.morse_index == index == np.sum(eigenvalues > 1)
+    assert np.float64(np.linalg.norm(exact - state)) <= claim.radius < 1e-10
+    low, high = claim.spectral_bounds
+    assert low <= eigenvalues[-1] * (1 + 1e-12)
+    assert high >= eigenvalues[-1] * (1 - 1e-12)
+    assert high - low < 0.02 * max(1, high)
+    # A displacement is covered, and is no fixed point any more.
+    moved = net.certify(state + 1e-7 * net.patterns[0])
+    assert not moved.certified or moved.radius >= 0.99e-7

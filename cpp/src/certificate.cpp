@@ -10,6 +10,7 @@
 #include "hopfix/isa.hpp"
 #include "hopfix/rounding.hpp"
 #include "kernels/table.hpp"
+#include "spectrum.hpp"
 
 namespace hopfix {
 
@@ -30,8 +31,9 @@ const char* describe(CertificateFailure failure) {
 }
 
 struct Certifier::Workspace {
-  std::vector<double> logits, exponentials, rows, residual, matrix, values, vectors, product;
-  std::vector<ptrdiff_t> live;  // patterns with a row
+  std::vector<double> logits, exponentials, rows, residual;
+  std::vector<std::ptrdiff_t> live;  // patterns with a row
+  SpectrumWorkspace spectrum;
 };
 
 void Certifier::DeleteWorkspace::operator()(Workspace* workspace) const { delete workspace; }
@@ -90,50 +92,6 @@ UpperBound diameter_by_mean(const Network<double>& network) {
   std::vector<double> rows;
   return 2.0 * centre_rows(network, rows);
 }
-
-// What the eigenvalues of J, each known to lie in [value - error, value + error] and to be >= 0,
-// say about the distance from degeneracy.
-struct Spectrum {
-  bool degenerate = false;
-  double min_ratio = std::numeric_limits<double>::infinity();  // lower bound, |1-lambda|/lambda
-  UpperBound inverse_gap{0};                                   // 1 / |1 - lambda|
-  UpperBound root_over_gap{0};                                 // sqrt(lambda) / |1 - lambda|
-  UpperBound largest{0};
-  double largest_low = 0;  // a lower bound of the largest
-  int above_one = 0;
-  double min_gap = 1;
-
-  void add(double value, double error) {
-    const UpperBound high = UpperBound(std::max(value, 0.0)) + UpperBound(error);
-    const double low = value > error ? lower_bound(value - error) : 0;
-    above_one += low > 1;
-    largest_low = std::max(largest_low, low);
-    min_gap = std::min(min_gap, std::fabs(1 - value));
-    if (!(high.value() <= largest.value())) largest = high;
-    if (high.value() < 1) {
-      const double gap = lower_bound(1 - high.value());
-      merge(gap, high.value(), high);
-    } else if (low > 1) {
-      // (lambda - 1) / lambda grows and the two bounds fall with lambda: all worst at its low end.
-      merge(lower_bound(low - 1), low, UpperBound(low));
-    } else {
-      degenerate = true;
-    }
-  }
-
- private:
-  void merge(double gap, double at, UpperBound lambda) {
-    if (!(gap > 0)) {
-      degenerate = true;
-      return;
-    }
-    min_ratio = std::min(min_ratio, lower_bound(gap / at));
-    const UpperBound inverse = UpperBound(1) / gap;
-    if (inverse.value() > inverse_gap.value()) inverse_gap = inverse;
-    const UpperBound ratio = sqrt(lambda) / gap;
-    if (ratio.value() > root_over_gap.value()) root_over_gap = ratio;
-  }
-};
 
 // The largest t found with exp(t) <= 1 + ratio: log1p only proposes it. The test is
 // exp(-t) (1 + ratio) >= 1 with exp from below.
@@ -207,13 +165,12 @@ class Proof {
     if (!(weight_error_.value() < 0.1)) return CertificateFailure::logit_rounding;
     centre();
     form_jacobian();
-    if (!enclose_eigenvalues()) return CertificateFailure::eigenvalues;
     Spectrum spectrum;
-    for (const double value : w_.values) spectrum.add(value, eigenvalue_error_.value());
     // The eigenvalues of J that the smaller matrix leaves out are zero up to matrix_error_.
-    if (order_ < dim_) spectrum.add(0, eigenvalue_error_.value());
+    if (!enclose_spectrum(order_, matrix_error_, order_ < dim_, w_.spectrum, spectrum))
+      return CertificateFailure::eigenvalues;
     result.morse_index = spectrum.above_one;
-    result.spectral_radius = std::max(0.0, w_.values.back());
+    result.spectral_radius = spectrum.radius;
     result.spectral_low = spectrum.largest_low;
     result.spectral_high = spectrum.largest.value();
     result.min_gap = spectrum.min_gap;
@@ -320,9 +277,10 @@ class Proof {
     const bool by_rows = live_ < dim_;
     order_ = by_rows ? live_ : dim_;
     const ptrdiff_t depth = by_rows ? dim_ : live_;
-    w_.matrix.resize(static_cast<size_t>(order_ * order_));
+    w_.spectrum.matrix.resize(static_cast<size_t>(order_ * order_));
     const auto& dense = *isa::table().dense;
-    (by_rows ? dense.gram_rows : dense.gram_columns)(w_.rows.data(), live_, dim_, w_.matrix.data());
+    (by_rows ? dense.gram_rows : dense.gram_columns)(w_.rows.data(), live_, dim_,
+                                                     w_.spectrum.matrix.data());
 
     const UpperBound norm = norm_bound(w_.rows.data(), live_ * dim_);
     const UpperBound eta = 1.2 * weight_error_ + dropped_share_ + gamma_bound(live_ + 16);
@@ -332,37 +290,6 @@ class Proof {
         UpperBound(beta) * (residual_bound_ * residual_bound_ + dropped_share_ * row_square) +
         UpperBound(kUnderflow) * UpperBound(static_cast<double>(order_ * depth)) *
             (UpperBound(1) + row_square);
-  }
-
-  // B V ~ V D. With V = U P polar and |V^T V - I| <= epsilon < 1: |U^T B U - D| <= |B V - V D| +
-  // epsilon (|B| + |D|), and Weyl's inequality pairs the eigenvalues of B, then of J, with D.
-  bool enclose_eigenvalues() {
-    const auto& dense = *isa::table().dense;
-    const size_t square = w_.matrix.size();
-    const auto count = static_cast<ptrdiff_t>(square);
-    w_.values.resize(static_cast<size_t>(order_));
-    w_.vectors.resize(square);
-    w_.product.resize(square);
-    if (!dense.symmetric_eigen(w_.matrix.data(), order_, w_.values.data(), w_.vectors.data()))
-      return false;
-    const UpperBound rounding = gamma_bound(order_ + 3);
-    const UpperBound v_norm = norm_bound(w_.vectors.data(), count);
-    double d_max = 0;
-    for (const double value : w_.values) d_max = std::max(d_max, std::fabs(value));
-    const UpperBound norms = norm_bound(w_.matrix.data(), count) + UpperBound(d_max);
-
-    dense.product(w_.matrix.data(), w_.vectors.data(), order_, order_, order_, w_.product.data());
-    for (size_t i = 0; i < square; ++i)
-      w_.product[i] -= w_.vectors[i] * w_.values[i % static_cast<size_t>(order_)];
-    const UpperBound residual = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
-                                rounding * v_norm * norms;
-
-    isa::table().dense->gram_columns(w_.vectors.data(), order_, order_, w_.product.data());
-    for (ptrdiff_t i = 0; i < order_; ++i) w_.product[static_cast<size_t>(i * (order_ + 1))] -= 1;
-    const UpperBound epsilon = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
-                               rounding * v_norm * v_norm;
-    eigenvalue_error_ = matrix_error_ + residual + epsilon * norms;
-    return epsilon.value() < 0.5 && std::isfinite(eigenvalue_error_.value());
   }
 
   // The existence test at rho = |(I - J)^-1 F| / (1 - q), from q = 0 on.
@@ -391,7 +318,7 @@ class Proof {
   const double* state_;
   double diameter_, largest_norm_, top_ = 0, sum_ = 0;
   UpperBound state_norm_, weight_error_{0}, dropped_{0}, dropped_share_{0}, largest_row_{0},
-      residual_bound_{0}, matrix_error_{0}, eigenvalue_error_{0};
+      residual_bound_{0}, matrix_error_{0};
   Certifier::Workspace& w_;
 };
 

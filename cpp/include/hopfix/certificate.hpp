@@ -8,7 +8,7 @@
 //               max sqrt(lambda) / |1 - lambda| < 1 and |(I - J)^-1 (xi - f(xi))| <= (1 - q) rho
 //               (the Newton map then contracts that ball into itself),
 // and the Morse index is constant on the uniqueness ball. All rounding is bounded: the logits,
-// exp, averages, J and its eigenvalues (a residual bound on an approximate eigensystem).
+// exp, averages, J and its eigenvalues (src/spectrum.hpp: one Cholesky factorisation of large J).
 #pragma once
 
 #include <limits>
