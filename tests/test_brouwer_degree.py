@@ -141,6 +141,22 @@ def test_many_patterns():
     assert total == 1
 
 
+def test_thousands_of_patterns():
+    patterns = np.random.default_rng(1).normal(size=(3000, 2))
+    net = hopfix.Hopfield(patterns, 0.5)  # one fixed point, near the mean
+    assert brouwer_degree(net, [-0.5, -0.6], [0.7, 0.5]).value == 1
+    assert brouwer_degree(net, [0.3, -0.6], [0.9, 0.5]).value == 0
+    sharp = hopfix.Hopfield(patterns[:600], 8.0)
+    found = sharp.fixed_points("starts")
+    total = sum(
+        brouwer_degree(sharp, [left, -9], [right, 9]).value
+        for left, right in pairwise([-9, -1.1, 0.2, 0.9, 9])
+    )
+    assert total == 1
+    box = [-1.1, -0.77], [0.93, 1.2]
+    assert brouwer_degree(sharp, *box).value == index_sum(found, *box)
+
+
 @pytest.mark.parametrize("shape", ["cross", "line", "corner"])
 @pytest.mark.parametrize("d", [2, 3])
 def test_boxes_on_the_symmetries_of_the_patterns(shape, d):

@@ -16,6 +16,8 @@ using namespace rounded;
 
 // Below exp of this a pattern counts as dead; beyond this variation the mean-value form is void.
 constexpr double kDead = -34, kMostVariation = 30;
+// Live patterns up to which their logits are compared in pairs.
+constexpr size_t kPairsUpTo = 128;
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
@@ -37,6 +39,12 @@ ResidualEnclosure::ResidualEnclosure(const Network<double>& network)
     });
     ranges_.emplace_back(pattern(*first, k), pattern(*(last - 1), k));
   }
+}
+
+ptrdiff_t ResidualEnclosure::most_likely(const Workspace& w) const {
+  return *std::max_element(w.live.begin(), w.live.end(), [&](ptrdiff_t a, ptrdiff_t c) {
+    return w.logits[at(a)] < w.logits[at(c)];
+  });
 }
 
 // Logits at the middle of the box and the live patterns; false where logits overflow.
@@ -99,8 +107,17 @@ double ResidualEnclosure::variation(ptrdiff_t i, ptrdiff_t j, const Workspace& w
       .value();
 }
 
-// Of q_a = 1 / sum_c exp(z_c - z_a), the weights among the live patterns.
 void ResidualEnclosure::bound_weights(Workspace& w) const {
+  w.least.assign(at(n_), 0.0);
+  w.most.assign(at(n_), 0.0);
+  if (w.live.size() <= kPairsUpTo)
+    bound_weights_by_pairs(w);
+  else
+    bound_weights_by_reference(w);
+}
+
+// Of q_a = 1 / sum_c exp(z_c - z_a), the weights among the live patterns.
+void ResidualEnclosure::bound_weights_by_pairs(Workspace& w) const {
   const size_t live = w.live.size();
   w.exponentials.resize(live * live);
   w.variation = 0;
@@ -109,8 +126,6 @@ void ResidualEnclosure::bound_weights(Workspace& w) const {
       w.exponentials[a * live + c] = exp_down(lowest_difference(w.live[a], w.live[c], w));
       if (c < a) w.variation = std::max(w.variation, variation(w.live[a], w.live[c], w));
     }
-  w.least.assign(at(n_), 0.0);
-  w.most.assign(at(n_), 0.0);
   for (size_t a = 0; a < live; ++a) {
     double low = 0, high = 0;  // of the sum
     for (size_t c = 0; c < live; ++c) {
@@ -121,6 +136,35 @@ void ResidualEnclosure::bound_weights(Workspace& w) const {
     w.least[at(w.live[a])] = std::isinf(high) ? 0 : std::max(0.0, divide_down(1, high));
     w.most[at(w.live[a])] = std::min(1.0, divide_up(1, low));
   }
+}
+
+// From e_a = exp(z_a - z_r) alone, q_a = e_a / (e_a + the others): O(live dim), less sharp.
+void ResidualEnclosure::bound_weights_by_reference(Workspace& w) const {
+  const ptrdiff_t r = most_likely(w);
+  const size_t live = w.live.size();
+  std::vector<Interval>& e = w.weights;
+  e.clear();
+  double low = 0, high = 0;  // of the sum
+  for (const ptrdiff_t i : w.live) {
+    e.emplace_back(exp_down(lowest_difference(i, r, w)), exp_up(-lowest_difference(r, i, w)));
+    low = add_down(low, e.back().lo);
+    high = add_up(high, e.back().hi);
+  }
+  for (size_t a = 0; a < live; ++a) {
+    const double others_low = std::max(0.0, add_down(low, -e[a].lo));
+    const double others_high = std::isinf(high) ? high : add_up(high, -e[a].hi);
+    w.most[at(w.live[a])] =
+        std::isinf(e[a].hi) ? 1 : std::min(1.0, divide_up(e[a].hi, add_down(e[a].hi, others_low)));
+    w.least[at(w.live[a])] = std::max(0.0, divide_down(e[a].lo, add_up(e[a].lo, others_high)));
+  }
+  UpperBound sum(0);
+  for (ptrdiff_t k = 0; k < dim_; ++k) {
+    Interval among(pattern(r, k));
+    for (const ptrdiff_t i : w.live)
+      among = {std::min(among.lo, pattern(i, k)), std::max(among.hi, pattern(i, k))};
+    sum = sum + UpperBound(among.width()) * UpperBound(w.radius[at(k)]);
+  }
+  w.variation = (UpperBound(network_.beta()) * sum).value();
 }
 
 // A lower bound of sum q_i x_i (x := -x where negated) over the weights q within their bounds that
@@ -163,9 +207,7 @@ void ResidualEnclosure::coarse(const Interval* box, Interval* residual, Workspac
 
 // q and sum q_a x_a at the middle; w.mean is their enclosure.
 void ResidualEnclosure::average_at_middle(Workspace& w) const {
-  const ptrdiff_t top = *std::max_element(
-      w.live.begin(), w.live.end(),
-      [&](ptrdiff_t a, ptrdiff_t c) { return w.logits[at(a)] < w.logits[at(c)]; });
+  const ptrdiff_t top = most_likely(w);
   Interval sum = 0;
   w.weights.clear();
   for (const ptrdiff_t i : w.live) {

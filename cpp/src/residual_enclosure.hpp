@@ -51,7 +51,10 @@ class ResidualEnclosure {
   bool weigh(const Interval* box, Workspace& work) const;
   double lowest_difference(std::ptrdiff_t i, std::ptrdiff_t j, const Workspace& work) const;
   double variation(std::ptrdiff_t i, std::ptrdiff_t j, const Workspace& work) const;
+  std::ptrdiff_t most_likely(const Workspace& work) const;
   void bound_weights(Workspace& work) const;
+  void bound_weights_by_pairs(Workspace& work) const;
+  void bound_weights_by_reference(Workspace& work) const;
   double least_average(std::ptrdiff_t k, bool negated, const Workspace& work) const;
   void average_at_middle(Workspace& work) const;
   void jacobian_at_middle(Workspace& work) const;

@@ -35,7 +35,9 @@ Problem random_problem(unsigned seed) {
   const auto pick = [&](int low, int high) {
     return low + static_cast<ptrdiff_t>(random() % static_cast<unsigned>(high - low + 1));
   };
-  Problem problem{pick(1, 12), pick(1, 4), std::exp(2 * normal(random) + 1), {}, {}};
+  // One in twenty has more patterns than are compared in pairs.
+  const ptrdiff_t n = seed % 20 == 2 ? 150 + pick(0, 100) : pick(1, 12);
+  Problem problem{n, pick(1, 4), std::exp(2 * normal(random) + 1), {}, {}};
   const double shift = seed % 4 == 1 ? 30 : 0;
   for (ptrdiff_t i = 0; i < problem.n * problem.dim; ++i)
     problem.patterns.push_back(seed % 4 == 0 && i >= problem.dim && i < 2 * problem.dim
