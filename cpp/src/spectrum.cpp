@@ -60,8 +60,9 @@ class Deflation {
       if (!isa::table().dense->symmetric_eigen(lanczos.projection().data(), steps, w_.values.data(),
                                                y.data()))
         return false;
-      if (!select(lanczos, y)) continue;
+      const bool converged = select(lanczos, y);
       if (above_ > kMostAbove) return false;
+      if (!converged) continue;
       const ptrdiff_t count = vectors();
       w_.vectors.resize(at(order_ * count));
       std::vector<double> x(at(order_));
