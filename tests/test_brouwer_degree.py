@@ -142,11 +142,11 @@ def test_many_patterns():
 
 
 def test_thousands_of_patterns():
-    patterns = np.random.default_rng(1).normal(size=(3000, 2))
+    patterns = np.random.default_rng(1).normal(size=(2000, 2))
     net = hopfix.Hopfield(patterns, 0.5)  # one fixed point, near the mean
     assert brouwer_degree(net, [-0.5, -0.6], [0.7, 0.5]).value == 1
     assert brouwer_degree(net, [0.3, -0.6], [0.9, 0.5]).value == 0
-    sharp = hopfix.Hopfield(patterns[:600], 8.0)
+    sharp = hopfix.Hopfield(patterns[:200], 8.0)
     found = sharp.fixed_points("starts")
     total = sum(
         brouwer_degree(sharp, [left, -9], [right, 9]).value
