@@ -11,8 +11,8 @@
 // k-th coordinate, the opposite on the other. Pieces are split off the middle, and rays are changed
 // if one runs through the edge of a piece, since on these g without g_l must not vanish either.
 //
-// Cost: boxes of O(m^2 dim + m dim^2 + n dim) operations, m of n patterns with weight on it (without
-// the square above 128); their number grows like (size of the box / scale of f)^(dim - 1),
+// Cost: boxes of O(m^2 dim + m dim^2 + n dim) operations, m of n patterns with weight on it
+// (without the square above 128); their number grows like (size of the box / scale of f)^(dim - 1),
 // practical up to dim = 5 or so.
 //
 // Source: Franek & Ratschan, "Effective topological degree computation based on interval
