@@ -91,7 +91,7 @@ def test_large_beta_has_the_points_of_infinite_beta(d, N, seed, counts, beta):
     assert found.proof.boxes < 20_000
 
 
-@pytest.mark.parametrize("N", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("N", [2, 3, 4, 5, 6, 7, 8])
 @pytest.mark.parametrize("factor", [0.5, 0.85, 0.97, 1.03, 2.0, 30.0])
 def test_orthonormal_patterns_have_the_points_of_the_closed_form(N, factor):
     found = hopfix.Hopfield(np.eye(N), factor * N).fixed_points("cells")
@@ -248,6 +248,50 @@ def test_next_to_a_fold_the_count_is_right_or_unknown(N, k, gap):
             assert len(found) == softmax_map.count(N, beta)
         else:
             assert gap < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_at_a_fold_of_random_patterns_no_count_is_wrong(seed):
+    # Unequal norms, and log-weights in every second network: no symmetry helps. Bisection on the
+    # proved counts closes in on a beta at which they change.
+    rng = np.random.default_rng(100 + seed)
+    N, d = int(rng.integers(4, 8)), int(rng.integers(2, 4))
+    patterns = rng.normal(size=(N, d))
+    log_weights = rng.normal(size=N) if seed % 2 else None
+
+    def search(beta):
+        return hopfix.Hopfield(patterns, beta, log_weights=log_weights).fixed_points(
+            "cells", time_limit=20
+        )
+
+    low, high = 0.3, 30.0
+    few, many = (tuple(sorted(search(beta).counts.items())) for beta in (low, high))
+    assert few != many
+    doubts = 0
+    while high - low > 4e-16 * high:
+        beta = (low + high) / 2
+        if not low < beta < high:
+            break
+        found = search(beta)
+        counts = tuple(sorted(found.counts.items()))
+        if found.completeness != "proved":
+            # So near the fold that doubles cannot decide; what is left is where it happens.
+            doubts += 1
+            assert high - low < 1e-3 * high
+            assert found.certified.all()
+            for region in found.undecided:
+                eigenvalues = np.linalg.eigvalsh(found.network.jacobian(region.state))
+                assert np.abs(eigenvalues - 1).min() < 1e-2
+                assert region.radius < 0.3
+            # None but the two points that meet can be missing.
+            totals = [sum(n for _, n in counts) for counts in (few, many)]
+            assert min(totals) <= len(found) <= max(totals)
+            break
+        if counts == few:
+            low = beta
+        else:
+            many, high = counts, beta
+    assert doubts == 1
 
 
 # ------------------------------------------------------------------------------- awkward inputs

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from itertools import combinations
 
+import mpmath
 import naive
 import numpy as np
 import pytest
@@ -343,3 +344,96 @@ def test_the_search_and_certify_agree():
     claim = net.certify(found.states)
     for field in ("certified", "radius", "uniqueness_radius", "morse_index"):
         np.testing.assert_array_equal(getattr(claim, field), getattr(found, field), err_msg=field)
+
+
+# ------------------------------------------------------------------------- patterns without weight
+
+
+def largest_eigenvalue_mp(net, state):
+    patterns = np.asarray(net.patterns, np.float64)
+    point = [mpmath.mpf(float(v)) for v in state]
+    return max(naive.eigenvalues_mp(patterns, net.beta, net.log_weights, point))
+
+
+@pytest.mark.parametrize("beta", [0.1, 5.0, 20.0, 300.0])
+@pytest.mark.parametrize(("N", "d"), [(6, 3), (4, 7), (12, 5), (1, 2)])
+def test_the_largest_eigenvalue_lies_within_its_bounds(N, d, beta):
+    rng = np.random.default_rng(N)
+    net = hopfix.Hopfield(
+        rng.normal(size=(N, d)) / np.sqrt(d), beta, log_weights=rng.normal(size=N)
+    )
+    reached = net.retrieve(net.patterns[:2], max_steps=100_000).states
+    states = np.concatenate([reached, reached + 1e-3, rng.normal(size=(3, d))])
+    claim = net.certify(states)
+    assert claim.spectral_bounds.shape == (len(states), 2)
+    for state, (low, high) in zip(states, claim.spectral_bounds, strict=True):
+        assert low <= largest_eigenvalue_mp(net, state) <= high
+    # They are as narrow as rounding at fixed points, wider by beta |f - state|^2 elsewhere.
+    low, high = claim.spectral_bounds[: len(reached)].T
+    assert np.all(high - low <= 1e-9 * np.maximum(1, high))
+
+
+@pytest.mark.parametrize("beta", [60.0, 200.0, 1e3])
+def test_patterns_without_weight_are_left_out_but_counted(beta):
+    # Most of the 60 patterns are lost in the rounding of the others, whatever the point.
+    net = hopfix.Hopfield(naive.unit_patterns(5, 60, 4), beta)
+    pairs = [net.patterns[[2 * i, 2 * i + 1]].mean(axis=0) for i in range(3)]
+    states = np.concatenate([net.retrieve(net.patterns[:3]).states, converged(net, pairs)])
+    claim = net.certify(states)
+    assert assert_true(net, states, claim) >= 3
+    for state, (low, high) in zip(states, claim.spectral_bounds, strict=True):
+        assert low <= largest_eigenvalue_mp(net, state) <= high
+
+
+def test_the_weight_of_what_is_left_out_is_not_lost():
+    # 200 patterns of weight e^-48, below any rounding, but so far away that they move the fixed
+    # point by 1e-10: one that ignored them would be certified too near.
+    count = 200
+    patterns = np.concatenate([[[0.0, 1.0], [0.0, -1.0]], np.tile([0.0, -1e9], (count, 1))])
+    log_weights = np.concatenate([[0.0, 0.0], np.full(count, -48.0)])
+    net = hopfix.Hopfield(patterns, 1e-3, log_weights=log_weights)
+    state = np.zeros(2)
+    claim = net.certify(state)
+    assert claim.certified
+    assert naive.covers(claim.radius, state, exact_point(net, state))
+    assert 1e-10 < claim.radius < 1e-7
+
+
+# --------------------------------------------------------------------------------- large networks
+
+
+def newton_of_any_size(net, start):
+    """A fixed point near `start` to the last bits of long double, and eigenvalues of J there."""
+    wide = net.patterns.astype(np.longdouble)
+    state = start.astype(np.longdouble)
+    for _ in range(7):
+        z = net.beta * (wide @ state)
+        p = np.exp(z - z.max())
+        p /= p.sum()
+        residual = p @ wide - state
+        rows = (net.patterns - np.float64(state)) * np.sqrt(net.beta * np.float64(p))[:, None]
+        right = rows @ np.float64(residual)
+        inner = np.linalg.solve(np.eye(len(rows)) - rows @ rows.T, right)
+        state = state + residual + rows.T @ inner
+    return state, np.linalg.eigvalsh(rows @ rows.T)
+
+
+@pytest.mark.parametrize(
+    ("beta", "chosen", "index"), [(3.0, 250, 0), (40.0, 1, 0), (40.0, 2, 1), (60.0, 4, 3)]
+)
+def test_large_networks(beta, chosen, index):
+    # 250 patterns carry weight, more than the 192 from which on one factorisation is enough.
+    net = hopfix.Hopfield(naive.unit_patterns(400, 250, 1), beta)
+    exact, eigenvalues = newton_of_any_size(net, net.patterns[:chosen].mean(axis=0))
+    state = np.float64(exact)
+    claim = net.certify(state)
+    assert claim.certified
+    assert claim.morse_index == index == np.sum(eigenvalues > 1)
+    assert np.float64(np.linalg.norm(exact - state)) <= claim.radius < 1e-10
+    low, high = claim.spectral_bounds
+    assert low <= eigenvalues[-1] * (1 + 1e-12)
+    assert high >= eigenvalues[-1] * (1 - 1e-12)
+    assert high - low < 0.02 * max(1, high)
+    # A displacement is covered, and is no fixed point any more.
+    moved = net.certify(state + 1e-7 * net.patterns[0])
+    assert not moved.certified or moved.radius >= 0.99e-7

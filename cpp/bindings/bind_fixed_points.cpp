@@ -29,6 +29,8 @@ py::dict columns(const std::vector<Certificate>& certificates) {
   out["morse_index"] =
       column<std::int64_t>(certificates, [](C c) { return std::int64_t{c.morse_index}; });
   out["spectral_radius"] = column<double>(certificates, [](C c) { return c.spectral_radius; });
+  out["spectral_low"] = column<double>(certificates, [](C c) { return c.spectral_low; });
+  out["spectral_high"] = column<double>(certificates, [](C c) { return c.spectral_high; });
   out["min_gap"] = column<double>(certificates, [](C c) { return c.min_gap; });
   py::list reasons;
   for (const Certificate& certificate : certificates) reasons.append(describe(certificate.failure));

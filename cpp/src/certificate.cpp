@@ -10,6 +10,7 @@
 #include "hopfix/isa.hpp"
 #include "hopfix/rounding.hpp"
 #include "kernels/table.hpp"
+#include "spectrum.hpp"
 
 namespace hopfix {
 
@@ -30,7 +31,9 @@ const char* describe(CertificateFailure failure) {
 }
 
 struct Certifier::Workspace {
-  std::vector<double> logits, exponentials, rows, residual, matrix, values, vectors, product;
+  std::vector<double> logits, exponentials, rows, residual;
+  std::vector<std::ptrdiff_t> live;  // patterns with a row
+  SpectrumWorkspace spectrum;
 };
 
 void Certifier::DeleteWorkspace::operator()(Workspace* workspace) const { delete workspace; }
@@ -44,75 +47,51 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 
-UpperBound diameter_by_pairs(const Network<double>& network) {
+// The rows x_i - m around their mean m, each within (1 + u) of the exact ones, and a bound of their
+// norms.
+UpperBound centre_rows(const Network<double>& network, std::vector<double>& rows) {
   const ptrdiff_t n = network.size(), dim = network.dim();
   const double* x = network.patterns().data();
-  std::vector<double> difference;
-  UpperBound diameter(0);
-  for (ptrdiff_t i = 0; i < n; ++i)
-    for (ptrdiff_t j = 0; j < i; ++j) {
-      const UpperBound here = distance_bound(x + i * dim, x + j * dim, dim, difference);
-      if (!(here.value() <= diameter.value())) diameter = here;
-    }
-  return diameter;
-}
-
-UpperBound diameter_by_mean(const Network<double>& network) {
-  const ptrdiff_t n = network.size(), dim = network.dim();
-  const double* x = network.patterns().data();
-  std::vector<double> mean(static_cast<size_t>(dim)), difference;
+  std::vector<double> mean(static_cast<size_t>(dim));
   for (ptrdiff_t i = 0; i < n; ++i)
     for (ptrdiff_t k = 0; k < dim; ++k)
       mean[static_cast<size_t>(k)] += x[i * dim + k] / static_cast<double>(n);
+  rows.resize(static_cast<size_t>(n * dim));
   UpperBound radius(0);
   for (ptrdiff_t i = 0; i < n; ++i) {
-    const UpperBound here = distance_bound(x + i * dim, mean.data(), dim, difference);
+    double* row = rows.data() + i * dim;
+    for (ptrdiff_t k = 0; k < dim; ++k) row[k] = x[i * dim + k] - mean[static_cast<size_t>(k)];
+    const UpperBound here = norm_bound(row, dim);
     if (!(here.value() <= radius.value())) radius = here;
   }
-  return 2.0 * radius;
+  return radius * (UpperBound(1) + gamma_bound(1));
 }
 
-// What the eigenvalues of J, each known to lie in [value - error, value + error] and to be >= 0,
-// say about the distance from degeneracy.
-struct Spectrum {
-  bool degenerate = false;
-  double min_ratio = std::numeric_limits<double>::infinity();  // lower bound, |1-lambda|/lambda
-  UpperBound inverse_gap{0};                                   // 1 / |1 - lambda|
-  UpperBound root_over_gap{0};                                 // sqrt(lambda) / |1 - lambda|
-  UpperBound largest{0};
-  int above_one = 0;
-  double min_gap = 1;
-
-  void add(double value, double error) {
-    const UpperBound high = UpperBound(std::max(value, 0.0)) + UpperBound(error);
-    const double low = value > error ? lower_bound(value - error) : 0;
-    above_one += low > 1;
-    min_gap = std::min(min_gap, std::fabs(1 - value));
-    if (!(high.value() <= largest.value())) largest = high;
-    if (high.value() < 1) {
-      const double gap = lower_bound(1 - high.value());
-      merge(gap, high.value(), high);
-    } else if (low > 1) {
-      // (lambda - 1) / lambda grows and the two bounds fall with lambda: all worst at its low end.
-      merge(lower_bound(low - 1), low, UpperBound(low));
-    } else {
-      degenerate = true;
+// From the Gram matrix of the centred rows y: |y_i - y_j|^2 = G_ii + G_jj - 2 G_ij, off by
+// gamma (|y_i| + |y_j|)^2 at most. The diameter is at least the radius, so little is lost.
+UpperBound diameter_by_gram(const Network<double>& network) {
+  const ptrdiff_t n = network.size(), dim = network.dim();
+  std::vector<double> rows, gram(static_cast<size_t>(n * n));
+  const UpperBound radius = centre_rows(network, rows);
+  if (!(radius.value() < 1e150)) return UpperBound(HUGE_VAL);  // its square may overflow
+  isa::table().dense->gram_rows(rows.data(), n, dim, gram.data());
+  double largest = 0;
+  for (ptrdiff_t i = 0; i < n; ++i)
+    for (ptrdiff_t j = 0; j < i; ++j) {
+      const double square =
+          (gram[static_cast<size_t>(i * (n + 1))] + gram[static_cast<size_t>(j * (n + 1))]) -
+          2 * gram[static_cast<size_t>(i * n + j)];
+      if (!(square <= largest)) largest = square;
     }
-  }
+  const UpperBound error = 4.0 * gamma_bound(dim + 8) * radius * radius +
+                           UpperBound(static_cast<double>(4 * dim)) * UpperBound(kUnderflow);
+  return sqrt(UpperBound(largest) + error) + 2.0 * gamma_bound(1) * radius;
+}
 
- private:
-  void merge(double gap, double at, UpperBound lambda) {
-    if (!(gap > 0)) {
-      degenerate = true;
-      return;
-    }
-    min_ratio = std::min(min_ratio, lower_bound(gap / at));
-    const UpperBound inverse = UpperBound(1) / gap;
-    if (inverse.value() > inverse_gap.value()) inverse_gap = inverse;
-    const UpperBound ratio = sqrt(lambda) / gap;
-    if (ratio.value() > root_over_gap.value()) root_over_gap = ratio;
-  }
-};
+UpperBound diameter_by_mean(const Network<double>& network) {
+  std::vector<double> rows;
+  return 2.0 * centre_rows(network, rows);
+}
 
 // The largest t found with exp(t) <= 1 + ratio: log1p only proposes it. The test is
 // exp(-t) (1 + ratio) >= 1 with exp from below.
@@ -142,10 +121,9 @@ UpperBound growth(UpperBound t) {
 }  // namespace
 
 Certifier::Certifier(const Network<double>& network) : network_(network) {
-  constexpr ptrdiff_t kPairsUpTo = 1024;
+  constexpr ptrdiff_t kGramUpTo = 1024;
   diameter_ =
-      (network.size() <= kPairsUpTo ? diameter_by_pairs(network) : diameter_by_mean(network))
-          .value();
+      (network.size() <= kGramUpTo ? diameter_by_gram(network) : diameter_by_mean(network)).value();
   double largest = 0;
   for (ptrdiff_t i = 0; i < network.size(); ++i)
     largest = std::max(
@@ -187,13 +165,14 @@ class Proof {
     if (!(weight_error_.value() < 0.1)) return CertificateFailure::logit_rounding;
     centre();
     form_jacobian();
-    if (!enclose_eigenvalues()) return CertificateFailure::eigenvalues;
     Spectrum spectrum;
-    for (const double value : w_.values) spectrum.add(value, eigenvalue_error_.value());
     // The eigenvalues of J that the smaller matrix leaves out are zero up to matrix_error_.
-    if (order_ < dim_) spectrum.add(0, eigenvalue_error_.value());
+    if (!enclose_spectrum(order_, matrix_error_, order_ < dim_, w_.spectrum, spectrum))
+      return CertificateFailure::eigenvalues;
     result.morse_index = spectrum.above_one;
-    result.spectral_radius = std::max(0.0, w_.values.back());
+    result.spectral_radius = spectrum.radius;
+    result.spectral_low = spectrum.largest_low;
+    result.spectral_high = spectrum.largest.value();
     result.min_gap = spectrum.min_gap;
     if (spectrum.degenerate) return CertificateFailure::degenerate;
     return find_radii(spectrum, result) ? CertificateFailure::none : CertificateFailure::residual;
@@ -222,35 +201,59 @@ class Proof {
         UpperBound(4 * kUnitRoundoff) * UpperBound(largest) + beta * UpperBound(kUnderflow);
     weight_error_ =
         expm1_bound(logit_error + UpperBound(701 * kUnitRoundoff) + UpperBound(1.01 * kExpError));
-    // What is set to zero is at most n exp(-699) in all.
-    dropped_ = UpperBound(static_cast<double>(n_)) * UpperBound(1e-303);
     largest_row_ = UpperBound(largest_norm_) + state_norm_;
+  }
+
+  // The e_i, and which patterns are live: those above a share of all but the largest e_i that is
+  // lost in rounding. What the others weigh in all is a bound of its own, so that at a sharp
+  // memory or saddle the work is that of the patterns around it.
+  void choose_live() {
+    w_.exponentials.resize(static_cast<size_t>(n_));
+    double others = 0, largest = 0;
+    for (size_t i = 0; i < w_.logits.size(); ++i) {
+      const double shifted = w_.logits[i] - top_;
+      const double e = shifted < kDropBelow ? 0 : exp_nonpositive(shifted);
+      w_.exponentials[i] = e;
+      others += std::min(e, largest);
+      largest = std::max(e, largest);
+    }
+    const double threshold = kUnitRoundoff / 16 * others / static_cast<double>(n_);
+    double dropped = 0;
+    w_.live.clear();
+    for (ptrdiff_t i = 0; i < n_; ++i)
+      if (w_.exponentials[static_cast<size_t>(i)] > threshold)
+        w_.live.push_back(i);
+      else
+        dropped += w_.exponentials[static_cast<size_t>(i)];
+    live_ = static_cast<ptrdiff_t>(w_.live.size());
+    // What is set to zero is at most n exp(-699) in all.
+    const UpperBound count(static_cast<double>(n_));
+    dropped_ =
+        UpperBound(dropped) * (UpperBound(1) + weight_error_) * (UpperBound(1) + gamma_bound(n_)) +
+        count * UpperBound(1e-303);
   }
 
   // Rows y_i = x_i - xi of the live patterns, S = sum e_i, and |xi - f(xi)| = |sum e_i y_i| / S:
   // the computed sum, its rounding and the error of the e_i (both times sum e_i |y_i|), and what
   // was dropped.
   void centre() {
-    w_.rows.clear();
-    w_.exponentials.clear();
+    choose_live();
+    w_.rows.resize(static_cast<size_t>(live_ * dim_));
     w_.residual.assign(static_cast<size_t>(dim_), 0.0);
     double spread = 0;
     sum_ = 0;
-    for (ptrdiff_t i = 0; i < n_; ++i) {
-      const double shifted = w_.logits[static_cast<size_t>(i)] - top_;
-      if (shifted < kDropBelow) continue;
-      const double e = exp_nonpositive(shifted);
-      const size_t start = w_.rows.size();
+    for (ptrdiff_t a = 0; a < live_; ++a) {
+      const ptrdiff_t i = w_.live[static_cast<size_t>(a)];
+      const double e = w_.exponentials[static_cast<size_t>(i)];
+      const double* x = network_.patterns().data() + i * dim_;
+      double* y = w_.rows.data() + a * dim_;
       for (ptrdiff_t k = 0; k < dim_; ++k) {
-        const double y = network_.patterns()[static_cast<size_t>(i * dim_ + k)] - state_[k];
-        w_.rows.push_back(y);
-        w_.residual[static_cast<size_t>(k)] += e * y;
+        y[k] = x[k] - state_[k];
+        w_.residual[static_cast<size_t>(k)] += e * y[k];
       }
       sum_ += e;
-      spread += e * norm_bound(w_.rows.data() + start, dim_).value();
-      w_.exponentials.push_back(e);
+      spread += e * norm_bound(y, dim_).value();
     }
-    live_ = static_cast<ptrdiff_t>(w_.exponentials.size());
     const UpperBound summation = gamma_bound(live_ + 8);
     const double sum_low = lower_bound(lower_bound(sum_ * lower_bound(1 - weight_error_.value())) *
                                        lower_bound(1 - summation.value()));
@@ -258,6 +261,7 @@ class Proof {
     residual_bound_ = (norm_bound(w_.residual.data(), dim_) +
                        (summation + weight_error_) * spread_bound + dropped_ * largest_row_) /
                       sum_low;
+    dropped_share_ = dropped_ / sum_low;
   }
 
   // With A the rows sqrt(beta e_i / S) y_i, J = A^T A - beta (f - xi)(f - xi)^T; the smaller of
@@ -266,54 +270,26 @@ class Proof {
   void form_jacobian() {
     const double beta = network_.beta();
     for (ptrdiff_t i = 0; i < live_; ++i) {
-      const double root = std::sqrt(beta * (w_.exponentials[static_cast<size_t>(i)] / sum_));
+      const double e = w_.exponentials[static_cast<size_t>(w_.live[static_cast<size_t>(i)])];
+      const double root = std::sqrt(beta * (e / sum_));
       for (ptrdiff_t k = 0; k < dim_; ++k) w_.rows[static_cast<size_t>(i * dim_ + k)] *= root;
     }
     const bool by_rows = live_ < dim_;
     order_ = by_rows ? live_ : dim_;
     const ptrdiff_t depth = by_rows ? dim_ : live_;
-    w_.matrix.resize(static_cast<size_t>(order_ * order_));
+    w_.spectrum.matrix.resize(static_cast<size_t>(order_ * order_));
     const auto& dense = *isa::table().dense;
-    (by_rows ? dense.gram_rows : dense.gram_columns)(w_.rows.data(), live_, dim_, w_.matrix.data());
+    (by_rows ? dense.gram_rows : dense.gram_columns)(w_.rows.data(), live_, dim_,
+                                                     w_.spectrum.matrix.data());
 
     const UpperBound norm = norm_bound(w_.rows.data(), live_ * dim_);
-    const UpperBound eta = 1.2 * weight_error_ + gamma_bound(live_ + 16);
+    const UpperBound eta = 1.2 * weight_error_ + dropped_share_ + gamma_bound(live_ + 16);
     const UpperBound row_square = largest_row_ * largest_row_;
-    matrix_error_ = (2.0 * eta + eta * eta + gamma_bound(depth + 2)) * norm * norm +
-                    UpperBound(beta) * (residual_bound_ * residual_bound_ + dropped_ * row_square) +
-                    UpperBound(kUnderflow) * UpperBound(static_cast<double>(order_ * depth)) *
-                        (UpperBound(1) + row_square);
-  }
-
-  // B V ~ V D. With V = U P polar and |V^T V - I| <= epsilon < 1: |U^T B U - D| <= |B V - V D| +
-  // epsilon (|B| + |D|), and Weyl's inequality pairs the eigenvalues of B, then of J, with D.
-  bool enclose_eigenvalues() {
-    const auto& dense = *isa::table().dense;
-    const size_t square = w_.matrix.size();
-    const auto count = static_cast<ptrdiff_t>(square);
-    w_.values.resize(static_cast<size_t>(order_));
-    w_.vectors.resize(square);
-    w_.product.resize(square);
-    if (!dense.symmetric_eigen(w_.matrix.data(), order_, w_.values.data(), w_.vectors.data()))
-      return false;
-    const UpperBound rounding = gamma_bound(order_ + 3);
-    const UpperBound v_norm = norm_bound(w_.vectors.data(), count);
-    double d_max = 0;
-    for (const double value : w_.values) d_max = std::max(d_max, std::fabs(value));
-    const UpperBound norms = norm_bound(w_.matrix.data(), count) + UpperBound(d_max);
-
-    dense.product(w_.matrix.data(), w_.vectors.data(), order_, order_, order_, w_.product.data());
-    for (size_t i = 0; i < square; ++i)
-      w_.product[i] -= w_.vectors[i] * w_.values[i % static_cast<size_t>(order_)];
-    const UpperBound residual = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
-                                rounding * v_norm * norms;
-
-    isa::table().dense->gram_columns(w_.vectors.data(), order_, order_, w_.product.data());
-    for (ptrdiff_t i = 0; i < order_; ++i) w_.product[static_cast<size_t>(i * (order_ + 1))] -= 1;
-    const UpperBound epsilon = norm_bound(w_.product.data(), count) * (UpperBound(1) + rounding) +
-                               rounding * v_norm * v_norm;
-    eigenvalue_error_ = matrix_error_ + residual + epsilon * norms;
-    return epsilon.value() < 0.5 && std::isfinite(eigenvalue_error_.value());
+    matrix_error_ =
+        (2.0 * eta + eta * eta + gamma_bound(depth + 2)) * norm * norm +
+        UpperBound(beta) * (residual_bound_ * residual_bound_ + dropped_share_ * row_square) +
+        UpperBound(kUnderflow) * UpperBound(static_cast<double>(order_ * depth)) *
+            (UpperBound(1) + row_square);
   }
 
   // The existence test at rho = |(I - J)^-1 F| / (1 - q), from q = 0 on.
@@ -341,8 +317,8 @@ class Proof {
   const Network<double>& network_;
   const double* state_;
   double diameter_, largest_norm_, top_ = 0, sum_ = 0;
-  UpperBound state_norm_, weight_error_{0}, dropped_{0}, largest_row_{0}, residual_bound_{0},
-      matrix_error_{0}, eigenvalue_error_{0};
+  UpperBound state_norm_, weight_error_{0}, dropped_{0}, dropped_share_{0}, largest_row_{0},
+      residual_bound_{0}, matrix_error_{0};
   Certifier::Workspace& w_;
 };
 

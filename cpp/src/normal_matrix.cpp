@@ -29,19 +29,6 @@ void add_scaled(double factor, const std::vector<double>& x, std::vector<double>
   for (std::size_t k = 0; k < x.size(); ++k) y[k] += factor * x[k];
 }
 
-// Numbers in (-1, 1) that no structure of the patterns knows about (splitmix64, Steele 2014).
-std::vector<double> pseudo_random(std::ptrdiff_t count) {
-  std::vector<double> x(static_cast<std::size_t>(count));
-  std::uint64_t state = 0;
-  for (double& entry : x) {
-    std::uint64_t bits = state += 0x9e3779b97f4a7c15u;
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    entry = static_cast<double>(static_cast<std::int64_t>(bits ^ (bits >> 31))) * 0x1p-63;
-  }
-  return x;
-}
-
 void require_eigen(const std::vector<double>& matrix, std::vector<double>& values,
                    double* vectors) {
   if (!isa::table().dense->symmetric_eigen(
@@ -71,6 +58,19 @@ double subtract_from_identity(std::vector<double>& m, std::ptrdiff_t order) {
 }
 
 }  // namespace
+
+// By splitmix64 (Steele 2014).
+std::vector<double> pseudo_random(std::ptrdiff_t count) {
+  std::vector<double> x(static_cast<std::size_t>(count));
+  std::uint64_t state = 0;
+  for (double& entry : x) {
+    std::uint64_t bits = state += 0x9e3779b97f4a7c15u;
+    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
+    entry = static_cast<double>(static_cast<std::int64_t>(bits ^ (bits >> 31))) * 0x1p-63;
+  }
+  return x;
+}
 
 std::vector<double> NormalMatrix::gram() const {
   std::vector<double> result(static_cast<std::size_t>(order() * order()));

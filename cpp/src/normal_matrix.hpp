@@ -38,6 +38,9 @@ struct SymmetricMap {
   std::function<void(const double* x, double* y)> multiply;
 };
 
+// Numbers in (-1, 1) that no structure of the patterns knows about: a start for Lanczos.
+std::vector<double> pseudo_random(std::ptrdiff_t count);
+
 // Lanczos vectors of J from one start, and the projection T = V^T J V, tridiagonal.
 class Lanczos {
  public:

@@ -76,6 +76,14 @@ def solve_fixed_point_adjoint(
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def certify(network: Network64, states: NDArray[np.float64], threads: int) -> dict[str, Any]: ...
+def brouwer_degree(
+    network: Network64,
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    max_boxes: int,
+    time_limit: float,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, Any]: ...
 def fixed_points_by_starts(
     network: Network64,
     seed: int,

@@ -39,6 +39,9 @@ class Certificates:
             not certified.
         morse_index: (...) int64, eigenvalues of the Jacobian above 1: proved for that fixed point
             where certified, an estimate elsewhere.
+        spectral_bounds: (..., 2) float64, proved lower and upper bounds of the largest eigenvalue
+            of the Jacobian at the state, certified or not, that widen with β‖f(ξ) − ξ‖²; NaN where
+            none were found.
         reasons: list of str in C order of the states: why a state is not certified, else "".
     """
 
@@ -46,6 +49,7 @@ class Certificates:
     radius: npt.NDArray[np.float64]
     uniqueness_radius: npt.NDArray[np.float64]
     morse_index: npt.NDArray[np.int64]
+    spectral_bounds: npt.NDArray[np.float64]
     reasons: list[str]
 
 
@@ -56,5 +60,8 @@ def certificates_from(columns: dict[str, Any], shape: tuple[int, ...]) -> Certif
         radius=columns["radius"].reshape(shape),
         uniqueness_radius=columns["uniqueness_radius"].reshape(shape),
         morse_index=columns["morse_index"].reshape(shape),
+        spectral_bounds=np.stack([columns["spectral_low"], columns["spectral_high"]], -1).reshape(
+            (*shape, 2)
+        ),
         reasons=list(columns["reasons"]),
     )

@@ -10,6 +10,9 @@ because the energy is a Morse function that grows to infinity in every direction
 Theory", 1963, section 5). A list that violates one of them misses a fixed point or holds a
 spurious, duplicate, mis-indexed or degenerate one. A list that satisfies them can still be
 incomplete.
+
+On a box of states with no fixed point on its boundary, the degree of id - f is the sum of
+(-1)^(Morse index) over the fixed points inside; `brouwer_degree` proves it.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hopfix._arrays import as_integer
+from hopfix._brouwer import BrouwerDegree, brouwer_degree
 
-__all__ = ["DegreeAudit", "audit"]
+__all__ = ["BrouwerDegree", "DegreeAudit", "audit", "brouwer_degree"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,7 +363,9 @@ class Hopfield:
 
         The map meant is the exact one for the stored numbers; all rounding is bounded. Method:
         Newton–Kantorovich with the self-concordance of log-sum-exp, see
-        cpp/include/hopfix/certificate.hpp. O(N d m + m³) a state, m = min(N, d).
+        cpp/include/hopfix/certificate.hpp. O(N d + K d m + m³) a state with K patterns whose
+        weights are not lost in the rounding of the others, m = min(K, d): one Gram matrix and,
+        from m = 192 on, as a rule one Cholesky factorisation; an eigensystem below.
 
         Raises:
             RuntimeError: a thread does not round to nearest with gradual underflow.

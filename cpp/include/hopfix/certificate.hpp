@@ -8,7 +8,7 @@
 //               max sqrt(lambda) / |1 - lambda| < 1 and |(I - J)^-1 (xi - f(xi))| <= (1 - q) rho
 //               (the Newton map then contracts that ball into itself),
 // and the Morse index is constant on the uniqueness ball. All rounding is bounded: the logits,
-// exp, averages, J and its eigenvalues (a residual bound on an approximate eigensystem).
+// exp, averages, J and its eigenvalues (src/spectrum.hpp: one Cholesky factorisation of large J).
 #pragma once
 
 #include <limits>
@@ -40,6 +40,10 @@ struct Certificate {
   // Largest eigenvalue of J and smallest |1 - eigenvalue|, to rounding; NaN where none was found.
   double spectral_radius = kNaN;
   double min_gap = kNaN;
+  // Bounds of the largest eigenvalue of J at the state itself, which hold whether or not the state
+  // is certified; NaN where none were found.
+  double spectral_low = kNaN;
+  double spectral_high = kNaN;
 
   bool certified() const { return failure == CertificateFailure::none; }
 };
@@ -47,8 +51,8 @@ struct Certificate {
 // Certifies states of one network; the map meant is the exact one for the given doubles.
 class Certifier {
  public:
-  // Keeps a reference. O(n^2 dim) for the diameter, up to 1024 patterns; O(n dim) above, where
-  // twice the largest distance from the mean stands for it.
+  // Keeps a reference. For the diameter a Gram matrix, O(n^2 dim), up to 1024 patterns; O(n dim)
+  // above, where twice the largest distance from the mean stands for it.
   explicit Certifier(const Network<double>& network);
   ~Certifier();
 
@@ -59,8 +63,9 @@ class Certifier {
   };
   std::unique_ptr<Workspace, DeleteWorkspace> workspace() const;
 
-  // O(n dim min(n, dim) + min(n, dim)^3). Throws std::runtime_error in a thread that does not round
-  // to nearest with gradual underflow.
+  // O(n dim + m dim min(m, dim) + min(m, dim)^3) with m the number of patterns whose weights are
+  // not lost in the rounding of the others: few at a sharp memory or saddle. Throws
+  // std::runtime_error in a thread that does not round to nearest with gradual underflow.
   Certificate certify(const double* state, Workspace& workspace) const;
 
   // count states (count x dim) at once, in parallel.

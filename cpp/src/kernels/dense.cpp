@@ -2,6 +2,7 @@
 //
 // Eigen is renamed Eigen_<level> on the command line of every kernel translation unit: its inline
 // functions would otherwise be merged across levels by the linker.
+#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>
 
@@ -52,6 +53,13 @@ bool symmetric_eigen(const double* a, std::ptrdiff_t n, double* values, double* 
   return true;
 }
 
+bool cholesky(double* a, std::ptrdiff_t n) {
+  const Eigen::LLT<Matrix> factors(In(a, n, n));
+  if (factors.info() != Eigen::Success) return false;
+  Out(a, n, n) = factors.matrixL();
+  return true;
+}
+
 using Factors = Eigen::PartialPivLU<Matrix>;
 
 void solve_with(const Factors& factors, double* b) {
@@ -70,7 +78,7 @@ double solve_estimating(const double* a, std::ptrdiff_t n, double* b) {
 
 }  // namespace
 
-const DenseKernels dense = {matrix_vector, vector_matrix,   product, gram_columns,
-                            gram_rows,     symmetric_eigen, solve,   solve_estimating};
+const DenseKernels dense = {matrix_vector,   vector_matrix, product, gram_columns,    gram_rows,
+                            symmetric_eigen, cholesky,      solve,   solve_estimating};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -108,6 +108,9 @@ struct DenseKernels {
   // Eigenvalues of the symmetric a (n x n), ascending; eigenvectors as the columns of `vectors`
   // unless that is nullptr. Returns false when the iteration did not converge.
   bool (*symmetric_eigen)(const double* a, std::ptrdiff_t n, double* values, double* vectors);
+  // a = l l^T for the symmetric a (n x n), overwritten by the lower triangular l; false where a is
+  // not positive definite.
+  bool (*cholesky)(double* a, std::ptrdiff_t n);
   // Solves a x = b by LU with partial pivoting; b is overwritten by x. The second one returns an
   // estimate of the smallest singular value of a, in the 1-norm: 1 / |a^-1|.
   void (*solve)(const double* a, std::ptrdiff_t n, double* b);
