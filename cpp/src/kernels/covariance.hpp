@@ -9,7 +9,7 @@
 #include "exp.hpp"
 #include "pair.hpp"
 #include "table.hpp"
-#include "tile_shapes.hpp"
+#include "few_queries.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 

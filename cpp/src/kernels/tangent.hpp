@@ -28,7 +28,7 @@ struct TangentTile {
     for_groups(block, [&](std::ptrdiff_t first, std::ptrdiff_t rows) {
       const T* x = block.data + first * block.stride;
       Tile::logits(block, first, rows, queries, e + first * lanes);
-      Shape::products(x, block.stride, rows, block.dim, tangents, y + first * lanes);
+      Shape::products(x, block.stride, rows, block.dim, tangents, y + first * lanes, 0);
       Tile::raise_max(e + first * lanes, rows * lanes, sums.max);
     });
     exponentiate(block, e, y, sums, y + panel(block.count));
