@@ -39,15 +39,17 @@ struct TangentAverage {
     return {data, data + kernels.width, data + 2 * kernels.width, derivative,
             merges() ? derivative + panel(kernels) : nullptr};
   }
-  void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
-    w.extra.reserve(network.dim() * tile.kernels->lanes);
+  void pack(const Tile<T>& tile, PackedTile<T>& packed) const {
+    packed.other.reserve(network.dim() * tile.kernels->lanes);
     tile.kernels->pack(tangents + tile.first * network.dim(), tile.count, network.dim(), T(1),
-                       w.extra.data());
-    w.scratch.reserve(tile.kernels->tangent_scratch(chunks().rows));
+                       packed.other.data());
   }
-  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
-           TileWorkspace<T>& w) const {
-    kernels.tangent(block, w.queries.data(), w.extra.data(), sums, w.scratch.data());
+  std::ptrdiff_t scratch(const TileKernels<T>& kernels) const {
+    return kernels.tangent_scratch(chunks().rows);
+  }
+  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const PackedTile<T>& packed,
+           const Sums& sums, T* scratch) const {
+    kernels.tangent(block, packed.queries.data(), packed.other.data(), sums, scratch);
   }
   void merge(const TileKernels<T>& kernels, const Sums& into, const Sums& other) const {
     kernels.merge_tangent(into, other, network.dim());

@@ -115,15 +115,15 @@ template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
   TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
-  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& w) {
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& packed) {
     const std::ptrdiff_t lanes = tile.kernels->lanes;
-    w.extra.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
+    packed.other.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
     for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c) {
       const PatternBlock<T> block = pass.chunk(c);
-      tile.kernels->weights(block, w.queries.data(), sums, w.extra.data());
+      tile.kernels->weights(block, packed.queries.data(), sums, packed.other.data());
       for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
         T* row = out + (tile.first + b) * n_ + c * pass.chunk_rows();
-        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * lanes + b];
+        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = packed.other[i * lanes + b];
       }
     }
   });
