@@ -96,7 +96,8 @@ class AdjointPass {
   PatternBlock<T> block(std::ptrdiff_t index) const {
     const std::ptrdiff_t first = index * rows_;
     const auto& shifts = network_.log_weights();
-    return {network_.patterns().data() + first * dim_, dim_, std::min(rows_, n_ - first), dim_,
+    const auto rows = network_.rows();
+    return {rows.data + first * rows.stride, rows.stride, std::min(rows_, n_ - first), dim_,
             shifts.empty() ? nullptr : shifts.data() + first};
   }
 

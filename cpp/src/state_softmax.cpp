@@ -36,7 +36,8 @@ template <class T>
 kernels::PatternBlock<T> StateSoftmax<T>::block(std::ptrdiff_t index) const {
   const std::ptrdiff_t first = index * rows_, dim = network_.dim();
   const auto& shifts = network_.log_weights();
-  return {network_.patterns().data() + first * dim, dim, std::min(rows_, network_.size() - first),
+  const auto rows = network_.rows();
+  return {rows.data + first * rows.stride, rows.stride, std::min(rows_, network_.size() - first),
           dim, shifts.empty() ? nullptr : shifts.data() + first};
 }
 

@@ -82,8 +82,9 @@ PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks, s
   const std::ptrdiff_t first = chunks.first(chunk);
   const T* log_weights = network.log_weights().empty() ? nullptr : network.log_weights().data();
   const std::ptrdiff_t left = network.size() - first, count = std::min(chunks.rows, left);
-  return {network.patterns().data() + first * network.dim(),
-          network.dim(),
+  const auto rows = network.rows();
+  return {rows.data + first * rows.stride,
+          rows.stride,
           count,
           network.dim(),
           log_weights == nullptr ? nullptr : log_weights + first,

@@ -66,6 +66,14 @@ class Network {
   const Patterns& patterns() const { return patterns_; }
   const std::vector<T>& log_weights() const { return log_weights_; }  // empty: all zero
 
+  // The patterns for kernels, row i at data + i * stride: where rows are a multiple of 2 KiB apart,
+  // a copy with gaps between them, since they would evict each other from the L1 cache. Once.
+  struct Rows {
+    const T* data;
+    std::ptrdiff_t stride;
+  };
+  Rows rows() const;
+
   // The mean of the patterns, the largest distance from it and all squared distances, rounded up.
   // O(n dim), once.
   struct Extent {
