@@ -13,7 +13,8 @@ namespace {
 
 using kernels::TangentSums;
 
-// Chunks whose logits and products with tangents fit in half of the L2 cache.
+// One chunk of few patterns, which saves the sums that merging takes. Else chunks that the L2 cache
+// holds beside their logits and products with tangents, since patterns are read twice.
 template <class T>
 struct TangentAverage {
   using Sums = TangentSums<T>;
@@ -23,8 +24,11 @@ struct TangentAverage {
   static constexpr const T* extra = nullptr;
 
   Chunks chunks() const {
-    constexpr std::ptrdiff_t kMost = 16 * kernels::kGroupRows;
-    const std::ptrdiff_t even = divide_up(network.size(), divide_up(network.size(), kMost));
+    constexpr std::ptrdiff_t kMost = 16 * kernels::kGroupRows, kBytes = 1 << 19;
+    const std::ptrdiff_t row = network.dim() * static_cast<std::ptrdiff_t>(sizeof(T));
+    const std::ptrdiff_t most =
+        network.size() <= kMost ? kMost : std::clamp(kBytes / row, 2 * kernels::kGroupRows, kMost);
+    const std::ptrdiff_t even = divide_up(network.size(), divide_up(network.size(), most));
     return {network.size(), divide_up(even, kernels::kGroupRows) * kernels::kGroupRows};
   }
   bool merges() const { return chunks().count > 1; }

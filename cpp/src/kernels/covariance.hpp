@@ -7,9 +7,9 @@
 #pragma once
 
 #include "exp.hpp"
+#include "few_queries.hpp"
 #include "pair.hpp"
 #include "table.hpp"
-#include "few_queries.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 

@@ -23,6 +23,13 @@ struct Few {
     products_with<1>(x, stride, rows, dim, reach, {queries}, {out});
   }
 
+  // The same of two tiles, which share the transposed rows.
+  static void two_products(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows,
+                           std::ptrdiff_t dim, const T* queries, const T* others, T* out,
+                           T* others_out, std::ptrdiff_t reach) {
+    products_with<2>(x, stride, rows, dim, reach, {queries, others}, {out, others_out});
+  }
+
   static void mix(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
                   const T* p, const T* scale, T* mean) {
     std::ptrdiff_t k = 0;

@@ -38,6 +38,14 @@ struct Wide {
     tile_product<T, V>(x, stride, 1, rows, dim, queries, out, StoreProduct{}, reach);
   }
 
+  // The same of two tiles.
+  static void two_products(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows,
+                           std::ptrdiff_t dim, const T* queries, const T* others, T* out,
+                           T* others_out, std::ptrdiff_t reach) {
+    products(x, stride, rows, dim, queries, out, reach);
+    products(x, stride, rows, dim, others, others_out, 0);
+  }
+
   // mean[k * lanes + b] = scale_b mean[...] + sum_i p_i x_ik over ascending i.
   static void mix(const T* x, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
                   const T* p, const T* scale, T* mean) {
