@@ -52,6 +52,18 @@ inline Narrow<double> fma(Narrow<double> a, Narrow<double> b, Narrow<double> c) 
 #endif
 
 template <class T>
+inline Narrow<T> load_narrow(const T* p) {
+  Narrow<T> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class T>
+inline void store_narrow(T* p, Narrow<T> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <class T>
 inline Piece<T> load_piece(const T* p) {
   Piece<T> piece;
   std::memcpy(&piece, p, sizeof piece);
