@@ -89,15 +89,10 @@ void Network<T>::spectral_radius(const T* states, std::ptrdiff_t count, T* out,
   const double tolerance = sizeof(T) == sizeof(float) ? 1e-8 : 1e-10;
   for_each_state(*this, states, count, within_reason(*this, count * dim_, execution),
                  [&](std::ptrdiff_t s, StateSoftmax<T>& softmax, const Execution& inner) {
-                   double radius;
-                   if (std::min(softmax.live(), dim_) <= kDenseEigenvalue) {
-                     std::vector<double> rows;
-                     const std::ptrdiff_t live = softmax.weighted_rows(rows);
-                     radius = largest_eigenvalue(NormalMatrix(rows.data(), live, dim_));
-                   } else {
-                     radius = largest_eigenvalue(softmax.map(inner), tolerance);
-                   }
-                   out[s] = static_cast<T>(radius);
+                   const bool dense = std::min(softmax.live(), dim_) <= kDenseEigenvalue;
+                   out[s] =
+                       static_cast<T>(dense ? largest_eigenvalue(softmax.normal_matrix())
+                                            : largest_eigenvalue(softmax.map(inner), tolerance));
                  });
 }
 
