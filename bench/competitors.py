@@ -95,6 +95,10 @@ MAKERS: dict[str, dict[str, Maker]] = {
         "numpy": _numpy(lambda p: peers_numpy.jvp(p.patterns, p.states, p.tangents, p.beta)),
         "torch": _torch(lambda p, x, q, t: peers_torch.jvp(x, q, t, p.beta), gradients=True),
     },
+    "spectral_radius": {
+        "hopfix": _hopfix(lambda net, p: net.spectral_radius(p.states)),
+        "numpy": _numpy(lambda p: peers_numpy.spectral_radius(p.patterns, p.states, p.beta)),
+    },
     "retrieve": {
         "hopfix": _hopfix(_retrieve),
         "numpy": _numpy(
@@ -112,5 +116,5 @@ MAKERS: dict[str, dict[str, Maker]] = {
     },
 }
 if peers_jax is not None:
-    for task in TASKS[:-1]:  # all but mean shift
+    for task in TASKS[:-2]:  # all but mean shift and the spectral radius
         MAKERS[task]["jax"] = lambda p, _: peers_jax.competitor(p)

@@ -34,6 +34,12 @@ def jacobian(patterns: Array, states: Array, beta: float) -> Array:
     return rows.transpose(0, 2, 1) @ rows
 
 
+def spectral_radius(patterns: Array, states: Array, beta: float) -> Array:
+    """Return the largest eigenvalue of each Jacobian by a dense decomposition."""
+    largest: Array = np.linalg.eigvalsh(jacobian(patterns, states, beta))[:, -1]
+    return largest
+
+
 def jvp(patterns: Array, states: Array, tangents: Array, beta: float) -> Array:
     """Return beta Σ p (z - p·z) x, z = x·t."""
     p = weights(patterns, states, beta)

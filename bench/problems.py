@@ -1,6 +1,7 @@
 """The problems that competitors solve: sizes, patterns, states and temperatures.
 
-update, jacobian, jvp: normal patterns and states, beta = 1/sqrt(d), as in attention.
+update, jacobian, jvp, spectral_radius: normal patterns and states, beta = 1/sqrt(d), as in
+attention.
 
 retrieve: unit patterns whose covariance has the spectrum 1/j of natural data, and states that lie
 0.5 away from a pattern each. Three temperatures, by rules:
@@ -27,7 +28,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-TASKS = ("update", "jacobian", "jvp", "retrieve", "mean_shift")
+TASKS = ("update", "jacobian", "jvp", "retrieve", "mean_shift", "spectral_radius")
 DTYPES = ("float32", "float64")
 REGIMES = ("metastable", "intermediate", "sharp")
 _LARGEST_UPDATE = 6.4e9  # N·d·B; beyond it one call takes most of a second
@@ -130,6 +131,7 @@ def cells(tasks: Sequence[str], quick: bool) -> Iterator[Cell]:
         "jvp": _jvp_cells,
         "retrieve": _retrieve_cells,
         "mean_shift": _mean_shift_cells,
+        "spectral_radius": _spectral_radius_cells,
     }
     for task in tasks:
         for dtype in DTYPES:
@@ -169,3 +171,9 @@ def _retrieve_cells(dtype: str, quick: bool) -> Iterator[Cell]:
 def _mean_shift_cells(dtype: str, quick: bool) -> Iterator[Cell]:
     for n, d in [(300, 2)] if quick else [(2000, 2), (10_000, 8)]:
         yield Cell("mean_shift", n, d, min(n, 1000), dtype)
+
+
+def _spectral_radius_cells(dtype: str, quick: bool) -> Iterator[Cell]:
+    sizes = [(1000, 64, 10), (2000, 512, 4), (2000, 1000, 2)]
+    for n, d, batch in sizes[: 1 if quick else None]:
+        yield Cell("spectral_radius", n, d, batch, dtype)

@@ -150,8 +150,9 @@ def side_by_side(results: list[Record]) -> str:
 
 
 def derivatives(peers: Record, _: Record) -> str:
-    """Return the table of jacobian and jvp."""
-    return side_by_side([r for r in peers["results"] if r["task"] in ("jacobian", "jvp")])
+    """Return the table of jacobian, jvp and spectral_radius."""
+    tasks = ("jacobian", "jvp", "spectral_radius")
+    return side_by_side([r for r in peers["results"] if r["task"] in tasks])
 
 
 def mean_shift(peers: Record, _: Record) -> str:

@@ -29,6 +29,7 @@ SHAPES = [
     (100, 33, 2),
     (700, 20, 3),
     (9, 500, 3),
+    (150, 512, 3),  # rows 2 KiB apart or a multiple
 ]
 METHODS = ["update", "weights", "energy", "jacobian", "jvp"]
 

@@ -106,7 +106,7 @@ def test_a_state_alone_and_in_any_batch_is_bitwise_the_same(method, dtype):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 200])
-@pytest.mark.parametrize(("N", "d"), [(700, 40), (5, 300), (2000, 7)])
+@pytest.mark.parametrize(("N", "d"), [(700, 40), (5, 300), (2000, 7), (600, 512)])
 def test_update_in_a_batch_is_bitwise_the_update_alone_at_larger_sizes(N, d, batch, dtype):
     patterns, beta, _, states, _ = problem(N, d, (batch,), dtype)
     net = hopfix.Hopfield(patterns, beta)

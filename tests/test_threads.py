@@ -15,7 +15,7 @@ import pytest
 import hopfix
 
 METHODS = ["update", "weights", "energy", "jacobian", "spectral_radius", "jvp", "vjp"]
-SHAPES = [(7, 5, 1), (100, 33, 64), (20_000, 16, 3), (513, 64, 300), (40, 200, 500)]
+SHAPES = [(7, 5, 1), (100, 33, 64), (20_000, 16, 3), (513, 64, 300), (40, 200, 500), (400, 512, 40)]
 
 
 def run_python(code, timeout=60, **environment):

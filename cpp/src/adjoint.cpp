@@ -96,8 +96,14 @@ class AdjointPass {
   PatternBlock<T> block(std::ptrdiff_t index) const {
     const std::ptrdiff_t first = index * rows_;
     const auto& shifts = network_.log_weights();
-    return {network_.patterns().data() + first * dim_, dim_, std::min(rows_, n_ - first), dim_,
-            shifts.empty() ? nullptr : shifts.data() + first};
+    const auto rows = network_.rows();
+    return {rows.data + first * rows.stride,
+            rows.stride,
+            std::min(rows_, n_ - first),
+            dim_,
+            shifts.empty() ? nullptr : shifts.data() + first,
+            nullptr,
+            std::max<std::ptrdiff_t>(0, n_ - first - rows_)};
   }
 
   // Where a tile's numbers lie: `per_lane` for each lane of the slice, lanes of tiles in a row.

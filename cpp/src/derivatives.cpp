@@ -13,7 +13,8 @@ namespace {
 
 using kernels::TangentSums;
 
-// Chunks whose logits and products with tangents fit in half of the L2 cache.
+// One chunk of few patterns, which saves the sums that merging takes. Else chunks that the L2 cache
+// holds beside their logits and products with tangents, since patterns are read twice.
 template <class T>
 struct TangentAverage {
   using Sums = TangentSums<T>;
@@ -23,8 +24,11 @@ struct TangentAverage {
   static constexpr const T* extra = nullptr;
 
   Chunks chunks() const {
-    constexpr std::ptrdiff_t kMost = 16 * kernels::kGroupRows;
-    const std::ptrdiff_t even = divide_up(network.size(), divide_up(network.size(), kMost));
+    constexpr std::ptrdiff_t kMost = 16 * kernels::kGroupRows, kBytes = 1 << 19;
+    const std::ptrdiff_t row = network.dim() * static_cast<std::ptrdiff_t>(sizeof(T));
+    const std::ptrdiff_t most =
+        network.size() <= kMost ? kMost : std::clamp(kBytes / row, 2 * kernels::kGroupRows, kMost);
+    const std::ptrdiff_t even = divide_up(network.size(), divide_up(network.size(), most));
     return {network.size(), divide_up(even, kernels::kGroupRows) * kernels::kGroupRows};
   }
   bool merges() const { return chunks().count > 1; }
@@ -39,15 +43,17 @@ struct TangentAverage {
     return {data, data + kernels.width, data + 2 * kernels.width, derivative,
             merges() ? derivative + panel(kernels) : nullptr};
   }
-  void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
-    w.extra.reserve(network.dim() * tile.kernels->lanes);
+  void pack(const Tile<T>& tile, PackedTile<T>& packed) const {
+    packed.other.reserve(network.dim() * tile.kernels->lanes);
     tile.kernels->pack(tangents + tile.first * network.dim(), tile.count, network.dim(), T(1),
-                       w.extra.data());
-    w.scratch.reserve(tile.kernels->tangent_scratch(chunks().rows));
+                       packed.other.data());
   }
-  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
-           TileWorkspace<T>& w) const {
-    kernels.tangent(block, w.queries.data(), w.extra.data(), sums, w.scratch.data());
+  std::ptrdiff_t scratch(const TileKernels<T>& kernels) const {
+    return kernels.tangent_scratch(chunks().rows);
+  }
+  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const PackedTile<T>& packed,
+           const Sums& sums, T* scratch) const {
+    kernels.tangent(block, packed.queries.data(), packed.other.data(), sums, scratch);
   }
   void merge(const TileKernels<T>& kernels, const Sums& into, const Sums& other) const {
     kernels.merge_tangent(into, other, network.dim());
@@ -83,15 +89,10 @@ void Network<T>::spectral_radius(const T* states, std::ptrdiff_t count, T* out,
   const double tolerance = sizeof(T) == sizeof(float) ? 1e-8 : 1e-10;
   for_each_state(*this, states, count, within_reason(*this, count * dim_, execution),
                  [&](std::ptrdiff_t s, StateSoftmax<T>& softmax, const Execution& inner) {
-                   double radius;
-                   if (std::min(softmax.live(), dim_) <= kDenseEigenvalue) {
-                     std::vector<double> rows;
-                     const std::ptrdiff_t live = softmax.weighted_rows(rows);
-                     radius = largest_eigenvalue(NormalMatrix(rows.data(), live, dim_));
-                   } else {
-                     radius = largest_eigenvalue(softmax.map(inner), tolerance);
-                   }
-                   out[s] = static_cast<T>(radius);
+                   const bool dense = std::min(softmax.live(), dim_) <= kDenseEigenvalue;
+                   out[s] =
+                       static_cast<T>(dense ? largest_eigenvalue(softmax.normal_matrix())
+                                            : largest_eigenvalue(softmax.map(inner), tolerance));
                  });
 }
 

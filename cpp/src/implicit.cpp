@@ -1,7 +1,6 @@
 #include "hopfix/implicit.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "normal_matrix.hpp"
 #include "state_softmax.hpp"
@@ -16,14 +15,9 @@ void solve_fixed_point_adjoint(const Network<double>& network, const double* sta
                  [&](std::ptrdiff_t s, StateSoftmax<double>& softmax, const Execution& inner) {
                    const double* c = cotangents + s * dim;
                    double* x = out + s * dim;
-                   if (std::min(softmax.live(), dim) <= kDenseSolve) {
-                     std::vector<double> rows;
-                     const std::ptrdiff_t live = softmax.weighted_rows(rows);
-                     distances[s] =
-                         solve_identity_minus(NormalMatrix(rows.data(), live, dim), c, x);
-                   } else {
-                     distances[s] = solve_identity_minus(softmax.map(inner), c, x);
-                   }
+                   distances[s] = std::min(softmax.live(), dim) <= kDenseSolve
+                                      ? solve_identity_minus(softmax.normal_matrix(), c, x)
+                                      : solve_identity_minus(softmax.map(inner), c, x);
                  });
 }
 

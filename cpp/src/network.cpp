@@ -36,10 +36,11 @@ double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
 
 template <class T>
 struct Network<T>::Derived {
-  std::once_flag extent_once, spread_once, quantized_once;
+  std::once_flag extent_once, spread_once, quantized_once, spaced_once;
   Extent extent;
   double spread = 0;
   std::unique_ptr<QuantizedPatterns> quantized;
+  Patterns spaced;
 };
 
 template <class T>
@@ -53,6 +54,19 @@ Network<T>::Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, dou
   if (log_weights != nullptr &&
       std::any_of(log_weights, log_weights + n, [](T b) { return b != 0; }))
     log_weights_.assign(log_weights, log_weights + n);
+}
+
+template <class T>
+typename Network<T>::Rows Network<T>::rows() const {
+  constexpr std::ptrdiff_t kLine = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+  if (dim_ % (32 * kLine) != 0) return {patterns_.data(), dim_};
+  const std::ptrdiff_t stride = dim_ + kLine;
+  std::call_once(derived_->spaced_once, [this, stride] {
+    derived_->spaced.resize(static_cast<std::size_t>(n_ * stride));
+    for (std::ptrdiff_t i = 0; i < n_; ++i)
+      std::copy_n(patterns_.data() + i * dim_, dim_, derived_->spaced.data() + i * stride);
+  });
+  return {derived_->spaced.data(), stride};
 }
 
 template <class T>
@@ -115,15 +129,15 @@ template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
   TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);
-  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& w) {
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto& packed) {
     const std::ptrdiff_t lanes = tile.kernels->lanes;
-    w.extra.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
+    packed.other.reserve(pass.chunk_rows() * lanes + kernels::kTileSlack);
     for (std::ptrdiff_t c = 0; c < pass.chunks(); ++c) {
       const PatternBlock<T> block = pass.chunk(c);
-      tile.kernels->weights(block, w.queries.data(), sums, w.extra.data());
+      tile.kernels->weights(block, packed.queries.data(), sums, packed.other.data());
       for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
         T* row = out + (tile.first + b) * n_ + c * pass.chunk_rows();
-        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = w.extra[i * lanes + b];
+        for (std::ptrdiff_t i = 0; i < block.count; ++i) row[i] = packed.other[i * lanes + b];
       }
     }
   });

@@ -36,7 +36,8 @@ template <class T>
 kernels::PatternBlock<T> StateSoftmax<T>::block(std::ptrdiff_t index) const {
   const std::ptrdiff_t first = index * rows_, dim = network_.dim();
   const auto& shifts = network_.log_weights();
-  return {network_.patterns().data() + first * dim, dim, std::min(rows_, network_.size() - first),
+  const auto rows = network_.rows();
+  return {rows.data + first * rows.stride, rows.stride, std::min(rows_, network_.size() - first),
           dim, shifts.empty() ? nullptr : shifts.data() + first};
 }
 
@@ -117,11 +118,10 @@ SymmetricMap StateSoftmax<T>::map(const Execution& execution) {
 }
 
 template <class T>
-std::ptrdiff_t StateSoftmax<T>::weighted_rows(std::vector<double>& rows) const {
-  const std::ptrdiff_t dim = network_.dim();
-  const std::ptrdiff_t count = live();
-  rows.resize(static_cast<std::size_t>(count * dim));
-  double* row = rows.data();
+NormalMatrix StateSoftmax<T>::normal_matrix() {
+  const std::ptrdiff_t dim = network_.dim(), count = live();
+  live_rows_.reserve(count * dim);
+  double* row = live_rows_.data();
   for (std::ptrdiff_t i = 0; i < network_.size(); ++i) {
     if (!is_live(i)) continue;
     const double root = std::sqrt(scale_ * static_cast<double>(weights_.data()[i]));
@@ -130,7 +130,7 @@ std::ptrdiff_t StateSoftmax<T>::weighted_rows(std::vector<double>& rows) const {
       row[k] = root * (static_cast<double>(x[k]) - static_cast<double>(mean_.data()[k]));
     row += dim;
   }
-  return count;
+  return NormalMatrix(live_rows_.data(), count, dim);
 }
 
 template class StateSoftmax<float>;

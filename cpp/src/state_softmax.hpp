@@ -40,8 +40,9 @@ class StateSoftmax {
   // state is computed.
   SymmetricMap map(const Execution& execution);
 
-  // The live rows sqrt(beta p_i) (x_i - mean), so that J = A^T A; returns their number.
-  std::ptrdiff_t weighted_rows(std::vector<double>& rows) const;
+  // The live rows sqrt(beta p_i) (x_i - mean), so that J = A^T A; valid until the next state is
+  // computed.
+  NormalMatrix normal_matrix();
 
  private:
   kernels::PatternBlock<T> block(std::ptrdiff_t index) const;
@@ -52,7 +53,7 @@ class StateSoftmax {
   const kernels::CovarianceKernels<T>& kernels_;
   std::ptrdiff_t rows_, blocks_;
   AlignedArray<T> query_, weights_, mean_, partial_, packed_;
-  AlignedArray<double> products_;
+  AlignedArray<double> products_, live_rows_;
   std::vector<AlignedArray<T>> scratch_;
   T threshold_ = 0;
   double scale_ = 0;

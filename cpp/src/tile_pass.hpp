@@ -81,18 +81,28 @@ PatternBlock<T> pattern_block(const Network<T>& network, const Chunks& chunks, s
                               const T* extra = nullptr) {
   const std::ptrdiff_t first = chunks.first(chunk);
   const T* log_weights = network.log_weights().empty() ? nullptr : network.log_weights().data();
-  return {network.patterns().data() + first * network.dim(),
-          network.dim(),
-          std::min(chunks.rows, network.size() - first),
+  const std::ptrdiff_t left = network.size() - first, count = std::min(chunks.rows, left);
+  const auto rows = network.rows();
+  return {rows.data + first * rows.stride,
+          rows.stride,
+          count,
           network.dim(),
           log_weights == nullptr ? nullptr : log_weights + first,
-          extra == nullptr ? nullptr : extra + first};
+          extra == nullptr ? nullptr : extra + first,
+          left - count};
 }
 
-// Memory of one thread.
+// The states of a tile as kernels read them, and what else belongs to a tile while it is summed.
+template <class T>
+struct PackedTile {
+  AlignedArray<T> queries, other;
+};
+
+// Memory of one thread; `packed` for each of the tiles that share a walk over the patterns.
 template <class T>
 struct TileWorkspace {
-  AlignedArray<T> queries, totals, partial, scratch, extra;
+  std::vector<PackedTile<T>> packed = std::vector<PackedTile<T>>(1);
+  AlignedArray<T> totals, partial, scratch;
 };
 
 // The sums of a pass, see SoftmaxSums: `Sums` and how they are laid out, formed and merged.
@@ -112,16 +122,17 @@ struct SoftmaxAverage {
     return {data, data + kernels.width, with_mean ? data + 3 * kernels.width : nullptr,
             extra == nullptr ? nullptr : data + 2 * kernels.width};
   }
-  void prepare(const Tile<T>& tile, TileWorkspace<T>& w) const {
-    w.scratch.reserve(kernels::kMostGroupRows * tile.kernels->width);
+  void pack(const Tile<T>&, PackedTile<T>&) const {}
+  std::ptrdiff_t scratch(const TileKernels<T>& kernels) const {
+    return kernels::kMostGroupRows * kernels.width;
   }
-  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const Sums& sums,
-           TileWorkspace<T>& w) const {
+  void sum(const TileKernels<T>& kernels, const PatternBlock<T>& block, const PackedTile<T>& packed,
+           const Sums& sums, T* scratch) const {
     std::fill_n(sums.max, kernels.width, -std::numeric_limits<T>::infinity());
     std::fill_n(sums.sum, kernels.width, T(0));
     if (extra != nullptr) std::fill_n(sums.extra, kernels.width, T(0));
     if (with_mean) std::fill_n(sums.mean, network.dim() * kernels.lanes, T(0));
-    kernels.accumulate(block, w.queries.data(), sums, w.scratch.data());
+    kernels.accumulate(block, packed.queries.data(), sums, scratch);
   }
   void merge(const TileKernels<T>& kernels, const Sums& into, const Sums& other) const {
     kernels.merge(into, other, network.dim());
@@ -151,30 +162,56 @@ class TilePass {
     return pattern_block(network_, chunks_, index, method_.extra);
   }
 
-  // finish(tile, sums, workspace) for every tile, in parallel; workspace.queries holds the tile.
+  // finish(tile, sums, packed tile) for every tile, in parallel.
   template <class Finish>
   void run(const Finish& finish) {
     const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
     if (execution_.threads > 1 && tiles < 2 * execution_.threads && chunks_.count > 1)
       return run_by_chunks(finish);
-    parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
-      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
-      Workspace& w = workspace(worker);
-      pack_tile(tile, w);
-      w.totals.reserve(sums_size(tile));
-      w.partial.reserve(sums_size(tile));
-      const Sums totals = method_.at(*tile.kernels, w.totals.data());
-      method_.sum(*tile.kernels, chunk(0), totals, w);
-      for (std::ptrdiff_t c = 1; c < chunks_.count; ++c) {
-        const Sums partial = method_.at(*tile.kernels, w.partial.data());
-        method_.sum(*tile.kernels, chunk(c), partial, w);
-        method_.merge(*tile.kernels, totals, partial);
-      }
-      finish(tile, totals, w);
+    const std::ptrdiff_t groups = divide_up(tiles, tiles_together());
+    parallel_for(groups, execution_, [&](std::ptrdiff_t g, int worker) {
+      const std::ptrdiff_t first = g * tiles / groups, last = (g + 1) * tiles / groups;
+      run_group(first, last - first, workspace(worker), finish);
     });
   }
 
  private:
+  // How many tiles share a walk over the patterns: as many as hardly disturb the patterns in the
+  // L2 cache, leave every thread two walks, and end soon enough for an interrupt to be noticed.
+  std::ptrdiff_t tiles_together() const {
+    constexpr std::ptrdiff_t kMost = 8, kBytes = 1 << 18;
+    constexpr double kProducts = 3e9;  // of a pattern component and a state
+    const std::ptrdiff_t components = network_.dim() * tiles_.front().kernels->lanes;
+    const std::ptrdiff_t cached = kBytes / (components * static_cast<std::ptrdiff_t>(sizeof(T)));
+    const double walk = static_cast<double>(network_.size()) * static_cast<double>(components);
+    const auto soon = static_cast<std::ptrdiff_t>(kProducts / walk);
+    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
+    const std::ptrdiff_t shared = execution_.threads > 1 ? tiles / (2 * execution_.threads) : tiles;
+    return std::max<std::ptrdiff_t>(1, std::min({kMost, cached, soon, shared}));
+  }
+
+  // A chunk of patterns meets all tiles of the group while it is in the cache.
+  template <class Finish>
+  void run_group(std::ptrdiff_t first, std::ptrdiff_t count, Workspace& w, const Finish& finish) {
+    const Tile<T>* tiles = tiles_.data() + first;
+    const std::ptrdiff_t size = sums_size(tiles_.front());
+    w.totals.reserve(count * size);
+    w.partial.reserve(size);
+    if (static_cast<std::ptrdiff_t>(w.packed.size()) < count)
+      w.packed.resize(static_cast<std::size_t>(count));
+    for (std::ptrdiff_t t = 0; t < count; ++t) pack_tile(tiles[t], w, t);
+    for (std::ptrdiff_t c = 0; c < chunks_.count; ++c)
+      for (std::ptrdiff_t t = 0; t < count; ++t) {
+        const TileKernels<T>& kernels = *tiles[t].kernels;
+        const Sums totals = method_.at(kernels, w.totals.data() + t * size);
+        const Sums partial = c == 0 ? totals : method_.at(kernels, w.partial.data());
+        method_.sum(kernels, chunk(c), packed(w, t), partial, w.scratch.data());
+        if (c > 0) method_.merge(kernels, totals, partial);
+      }
+    for (std::ptrdiff_t t = 0; t < count; ++t)
+      finish(tiles[t], method_.at(*tiles[t].kernels, w.totals.data() + t * size), packed(w, t));
+  }
+
   // Few tiles, many patterns: the chunks are shared out, then merged in the same order.
   template <class Finish>
   void run_by_chunks(const Finish& finish) {
@@ -190,26 +227,33 @@ class TilePass {
       const std::ptrdiff_t t = i % tiles, c = i / tiles;
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       Workspace& w = workspace(worker);
-      pack_tile(tile, w);
-      method_.sum(*tile.kernels, chunk(c), sums_of(t, c), w);
+      pack_tile(tile, w, 0);
+      method_.sum(*tile.kernels, chunk(c), packed(w, 0), sums_of(t, c), w.scratch.data());
     });
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       const Sums totals = sums_of(t, 0);
       for (std::ptrdiff_t c = 1; c < chunks_.count; ++c)
         method_.merge(*tile.kernels, totals, sums_of(t, c));
-      pack_tile(tile, workspace(worker));
-      finish(tile, totals, workspace(worker));
+      pack_tile(tile, workspace(worker), 0);
+      finish(tile, totals, packed(workspace(worker), 0));
     });
   }
 
   Workspace& workspace(int worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
-  void pack_tile(const Tile<T>& tile, Workspace& w) const {
-    w.queries.reserve(network_.dim() * tile.kernels->lanes);
+  static PackedTile<T>& packed(Workspace& w, std::ptrdiff_t index) {
+    return w.packed[static_cast<std::size_t>(index)];
+  }
+
+  // The tile becomes the packed one of that index; there is scratch memory for it.
+  void pack_tile(const Tile<T>& tile, Workspace& w, std::ptrdiff_t index) const {
+    AlignedArray<T>& queries = packed(w, index).queries;
+    queries.reserve(network_.dim() * tile.kernels->lanes);
     tile.kernels->pack(states_ + tile.first * network_.dim(), tile.count, network_.dim(),
-                       static_cast<T>(network_.beta()), w.queries.data());
-    method_.prepare(tile, w);
+                       static_cast<T>(network_.beta()), queries.data());
+    method_.pack(tile, packed(w, index));
+    w.scratch.reserve(method_.scratch(*tile.kernels));
   }
 
   // In whole cache lines, so that every part of a larger array stays aligned. The first tile is

@@ -26,7 +26,9 @@ def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype.isnative:
+            return array
+        return array.astype(array.dtype.newbyteorder("="))
     raise TypeError(
         f"{name}: got dtype {array.dtype}, need float32, float64, an integer dtype or bool"
     )
@@ -66,8 +68,10 @@ def as_states(
         )
     if array.size == 0:
         raise ValueError(f"{name}: got shape {array.shape}, need at least one state")
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype)
+    array = np.ascontiguousarray(array)
     require_finite(name, array)
     return array.reshape(-1, dim), array.shape[:-1]
 

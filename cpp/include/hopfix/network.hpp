@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "hopfix/large_pages.hpp"
 #include "hopfix/parallel.hpp"
 
 namespace hopfix {
@@ -53,6 +54,8 @@ class QuantizedPatterns;
 template <class T>
 class Network {
  public:
+  using Patterns = std::vector<T, PageAllocator<T>>;
+
   // Copies its arguments; log_weights may be nullptr (all zero). n, dim >= 1, beta > 0, all finite.
   Network(const T* patterns, std::ptrdiff_t n, std::ptrdiff_t dim, double beta,
           const T* log_weights);
@@ -60,8 +63,16 @@ class Network {
   std::ptrdiff_t size() const { return n_; }
   std::ptrdiff_t dim() const { return dim_; }
   double beta() const { return beta_; }
-  const std::vector<T>& patterns() const { return patterns_; }
+  const Patterns& patterns() const { return patterns_; }
   const std::vector<T>& log_weights() const { return log_weights_; }  // empty: all zero
+
+  // The patterns for kernels, row i at data + i * stride: where rows are a multiple of 2 KiB apart,
+  // a copy with gaps between them, since they would evict each other from the L1 cache. Once.
+  struct Rows {
+    const T* data;
+    std::ptrdiff_t stride;
+  };
+  Rows rows() const;
 
   // The mean of the patterns, the largest distance from it and all squared distances, rounded up.
   // O(n dim), once.
@@ -113,7 +124,7 @@ class Network {
  private:
   std::ptrdiff_t n_, dim_;
   double beta_;
-  std::vector<T> patterns_;
+  Patterns patterns_;
   std::vector<T> log_weights_;
   // What is computed once, when first asked for; shared by copies, which have the same patterns.
   struct Derived;

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "exp.hpp"
+#include "few_queries.hpp"
 #include "table.hpp"
-#include "tile_shapes.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
@@ -19,8 +19,8 @@ struct AdjointTile {
 
   static void forward(const PatternBlock<T>& block, const T* queries, const T* cotangents, T* e,
                       T* y, T* max, T* sum, T* product) {
-    Shape::products(block.data, block.stride, block.count, block.dim, queries, e);
-    Shape::products(block.data, block.stride, block.count, block.dim, cotangents, y);
+    Shape::two_products(block.data, block.stride, block.count, block.dim, queries, cotangents, e, y,
+                        block.count + block.following);
     for (std::ptrdiff_t b = 0; b < lanes; ++b) {
       max[b] = -__builtin_huge_valf();
       sum[b] = product[b] = T(0);

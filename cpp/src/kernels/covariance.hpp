@@ -7,9 +7,9 @@
 #pragma once
 
 #include "exp.hpp"
+#include "few_queries.hpp"
 #include "pair.hpp"
 #include "table.hpp"
-#include "tile_shapes.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
@@ -124,14 +124,21 @@ struct Covariance {
   static void unpack(const T* packed, std::ptrdiff_t dim, T* out) {
     for (std::ptrdiff_t first = 0; first < dim; first += lanes)
       for (std::ptrdiff_t column = 0; column <= first; column += lanes, packed += lanes * lanes)
-        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r)
-          std::memcpy(out + r * dim + column, packed + (r - first) * lanes,
-                      static_cast<std::size_t>(least(lanes, r + 1 - column)) * sizeof(T));
-    for (std::ptrdiff_t first = 0; first < dim; first += lanes)  // in squares that fit the cache
-      for (std::ptrdiff_t column = 0; column <= first; column += lanes)
-        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r)
-          for (std::ptrdiff_t k = column; k < r && k < column + lanes; ++k)
-            out[k * dim + r] = out[r * dim + k];
+        for (std::ptrdiff_t r = first; r < dim && r < first + lanes; ++r) {
+          const T* from = packed + (r - first) * lanes;
+          if (column < first)
+            std::memcpy(out + r * dim + column, from, sizeof(T) * lanes);
+          else
+            for (std::ptrdiff_t k = column; k <= r; ++k) out[r * dim + k] = from[k - column];
+        }
+    for (std::ptrdiff_t first = 0; first < dim; first += W)
+      for (std::ptrdiff_t column = 0; column <= first; column += W)
+        if (column < first && first + W <= dim)
+          mirror(out + first * dim + column, dim, out + column * dim + first);
+        else
+          for (std::ptrdiff_t r = first; r < dim && r < first + W; ++r)
+            for (std::ptrdiff_t k = column; k < r && k < column + W; ++k)
+              out[k * dim + r] = out[r * dim + k];
   }
 
   static constexpr CovarianceKernels<T> kernels() {
@@ -140,6 +147,13 @@ struct Covariance {
   }
 
  private:
+  // to = the transpose of a square of W x W.
+  static void mirror(const T* from, std::ptrdiff_t dim, T* to) {
+    Vec<T> square[W];
+    load_transposed<T>(from, dim, W, W, square);
+    for (std::ptrdiff_t r = 0; r < W; ++r) store(to + r * dim, square[r]);
+  }
+
   // The products x_k q_k, added up lane by lane; `query` is zero from dim on.
   static Vec<T> partial_sums(const T* x, const T* query, std::ptrdiff_t dim) {
     Vec<T> sum = {};
@@ -216,35 +230,54 @@ struct Covariance {
     constexpr std::ptrdiff_t panel = kPanelRows * lanes;
     for (std::ptrdiff_t i = 0; i * lanes < dim; ++i)
       for (std::ptrdiff_t j = 0; j <= i; ++j, packed += lanes * lanes)
-        for (std::ptrdiff_t r = 0; r < lanes && i * lanes + r < dim; r += R)
-          // Left of the diagonal's second half there is one vector of columns to compute.
-          if (i == j && r + R <= W)
-            add_rows<1>(panels + i * panel + r, panels + j * panel, rows, packed + r * lanes);
+        for (std::ptrdiff_t r = 0; r < lanes && i * lanes + r < dim; r += R) {
+          const T *a = panels + i * panel + r, *b = panels + j * panel;
+          T* c = packed + r * lanes;
+          // On the diagonal, columns up to r + R - 1 are enough.
+          const std::ptrdiff_t columns = i == j ? r + R : lanes;
+          if (columns <= kNarrowLanes<T> && kNarrowLanes<T> < W)
+            add_rows<0, 1>(a, b, rows, c);
+          else if (columns <= W)
+            add_rows<1, 0>(a, b, rows, c);
+          else if (columns <= W + kNarrowLanes<T> && kNarrowLanes<T> < W)
+            add_rows<1, 1>(a, b, rows, c);
           else
-            add_rows<2>(panels + i * panel + r, panels + j * panel, rows, packed + r * lanes);
+            add_rows<2, 0>(a, b, rows, c);
+        }
   }
 
-  // c (R rows) += a^T b over `depth` rows of two panels.
-  template <int V>
+  // c (R rows) += a^T b over `depth` rows of two panels, for V vectors of columns and H narrow ones
+  // behind them.
+  template <int V, int H>
   static void add_rows(const T* a, const T* b, std::ptrdiff_t depth, T* c) {
-    Vec<T> sum[R][V];
+    constexpr std::ptrdiff_t behind = V * W;
+    Vec<T> sum[R][V + 1];
+    Narrow<T> half[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) sum[r][v] = load(c + r * lanes + v * W);
+      if constexpr (H > 0) half[r] = load_narrow(c + r * lanes + behind);
+    }
     for (std::ptrdiff_t k = 0; k < depth; ++k, a += lanes, b += lanes) {
-      Vec<T> bk[V];
+      Vec<T> bk[V + 1];
+      Narrow<T> hk = {};
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) bk[v] = load(b + v * W);
+      if constexpr (H > 0) hk = load_narrow(b + behind);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r)
+      for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) sum[r][v] = fma(broadcast(a[r]), bk[v], sum[r][v]);
+        if constexpr (H > 0) half[r] = fma(broadcast_narrow(a[r]), hk, half[r]);
+      }
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) store(c + r * lanes + v * W, sum[r][v]);
+      if constexpr (H > 0) store_narrow(c + r * lanes + behind, half[r]);
+    }
   }
 };
 

@@ -1,5 +1,5 @@
 // The largest logits of groups of 16-bit rows, in two shapes as for floating point
-// (tile_shapes.hpp).
+// (wide_queries.hpp).
 //
 // The sums of pairs of products that the instructions form are exact, and so are all others:
 // partial sums are below 2^31 by the Cauchy-Schwarz inequality.

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "exp.hpp"
+#include "few_queries.hpp"
 #include "table.hpp"
-#include "tile_shapes.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
@@ -29,10 +29,16 @@ struct SoftmaxTile {
 
   static void logits(const PatternBlock<T>& block, std::ptrdiff_t first, std::ptrdiff_t rows,
                      const T* queries, T* out) {
-    Shape::products(block.data + first * block.stride, block.stride, rows, block.dim, queries, out);
+    Shape::products(block.data + first * block.stride, block.stride, rows, block.dim, queries, out,
+                    block.count + block.following - first);
+    add_log_weights(block, first, rows, out);
+  }
+
+  static void add_log_weights(const PatternBlock<T>& block, std::ptrdiff_t first,
+                              std::ptrdiff_t rows, T* z) {
     if (block.log_weights == nullptr) return;
     for (std::ptrdiff_t i = 0; i < rows; ++i)
-      for (std::ptrdiff_t b = 0; b < lanes; ++b) out[i * lanes + b] += block.log_weights[first + i];
+      for (std::ptrdiff_t b = 0; b < lanes; ++b) z[i * lanes + b] += block.log_weights[first + i];
   }
 
   // Raises the running maximum to cover the group; what lies behind the group's end must not.

@@ -27,6 +27,8 @@ struct PatternBlock {
   std::ptrdiff_t dim;
   const T* log_weights;
   const T* extra = nullptr;
+  // Rows that lie behind these, and will be asked for next.
+  std::ptrdiff_t following = 0;
 };
 
 // A softmax average under way: per lane the running maximum of the logits, the sum of

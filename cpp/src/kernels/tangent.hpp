@@ -26,10 +26,11 @@ struct TangentTile {
     T* y = e + panel(block.count);
     for (std::ptrdiff_t l = 0; l < width; ++l) sums.max[l] = -__builtin_huge_valf();
     for_groups(block, [&](std::ptrdiff_t first, std::ptrdiff_t rows) {
-      const T* x = block.data + first * block.stride;
-      Tile::logits(block, first, rows, queries, e + first * lanes);
-      Shape::products(x, block.stride, rows, block.dim, tangents, y + first * lanes);
-      Tile::raise_max(e + first * lanes, rows * lanes, sums.max);
+      T* z = e + first * lanes;
+      Shape::two_products(block.data + first * block.stride, block.stride, rows, block.dim, queries,
+                          tangents, z, y + first * lanes, block.count + block.following - first);
+      Tile::add_log_weights(block, first, rows, z);
+      Tile::raise_max(z, rows * lanes, sums.max);
     });
     exponentiate(block, e, y, sums, y + panel(block.count));
     Tile::for_flat(y, block.count * lanes, [&](Vec<T> yi, std::ptrdiff_t at, std::ptrdiff_t lane) {
