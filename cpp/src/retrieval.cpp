@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "anderson.hpp"
+#include "attractors.hpp"
 #include "short_list.hpp"
 
 namespace hopfix {
@@ -55,16 +56,22 @@ template <class T>
 class Query {
  public:
   enum class Status : std::uint8_t { open, converged, exhausted };
+  // Whether it pays to look for attractors: one costs as much as a query, seven as a few.
+  enum class Pace : std::uint8_t { fast, slow, very_slow };
 
   // Judges the state, whose update is `moved`, and goes on from it unless it is the last.
   void step(const T* moved, const Moments& moments, const Rules<T>& rules, ptrdiff_t dim,
             T* state) {
+    const double before = residual_, limit = rules.tol * std::max(1.0, norm(state, dim));
     residual_ = distance(state, moved, dim);
-    if (residual_ <= rules.tol * std::max(1.0, norm(state, dim))) {
+    if (residual_ <= limit) {
       status_ = Status::converged;
     } else if (steps_ == rules.max_steps) {
       status_ = Status::exhausted;
     } else {
+      const double missing = steps_ == 0 ? 0 : predicted_updates(before, residual_, limit);
+      if (missing > 4) pace_ = std::max(pace_, Pace::slow);
+      if (missing > 12 && steps_ >= 5) pace_ = Pace::very_slow;
       ++steps_;
       if (rules.accelerate)
         anderson_.advance(
@@ -76,6 +83,16 @@ class Query {
     if (status_ != Status::open) anderson_.forget();
   }
 
+  // Its next state is where plain iteration ends, in the place of the last update.
+  void arrive(const Attractor<T>& attractor, const Rules<T>& rules, T* state) {
+    const auto dim = static_cast<ptrdiff_t>(attractor.state.size());
+    if (attractor.residual > rules.tol * std::max(1.0, norm(attractor.state.data(), dim))) return;
+    std::copy_n(attractor.state.data(), dim, state);
+    residual_ = attractor.residual;
+    status_ = Status::converged;
+    anderson_.forget();
+  }
+
   void use_list() { listed_ = true; }
   // Waits longer after every failure, and from the start where lists are far from short.
   void give_up_list(bool far_from_short) {
@@ -83,6 +100,7 @@ class Query {
   }
 
   Status status() const { return status_; }
+  Pace pace() const { return pace_; }
   std::int64_t steps() const { return steps_; }
   double residual() const { return residual_; }
   // Full updates to take after a list was given up.
@@ -91,6 +109,12 @@ class Query {
   bool plain() const { return !listed_ && !anderson_.active(); }
 
  private:
+  // How many updates are left at the rate of the last one.
+  static double predicted_updates(double before, double residual, double limit) {
+    if (!(residual < before)) return std::numeric_limits<double>::infinity();
+    return std::log(limit / residual) / std::log(residual / before);
+  }
+
   // A bound of the trace of beta Cov_p(x) from averages that are rounded (see network.hpp).
   static double jacobian_trace(const T* moved, double square, const Rules<T>& rules,
                                ptrdiff_t dim) {
@@ -104,6 +128,7 @@ class Query {
   std::int64_t steps_ = 0, patience_ = 0;
   double residual_ = 0;
   Status status_ = Status::open;
+  Pace pace_ = Pace::fast;
   bool listed_ = false;
 };
 
@@ -185,12 +210,37 @@ class PartRetrieval {
         }
       });
       check_stop();
+      if (rules_.accelerate && network_.size() >= kScreenFrom) settle(open);
       Ids going_on;
       for (const ptrdiff_t id : open)
         if (is_open(id)) (step < most(id) ? going_on : rested).push_back(id);
       open = std::move(going_on);
     }
     return rested;
+  }
+
+  // Finishes the queries that are known to end in an attractor of the network.
+  void settle(const Ids& ids) {
+    using Pace = typename Query<T>::Pace;
+    Pace slowest = Pace::fast;
+    for (const ptrdiff_t id : ids)
+      if (is_open(id)) slowest = std::max(slowest, query(id).pace());
+    if (slowest == Pace::fast) return;
+    const Attractors<T>& central = network_.central_attractor(execution_);
+    const Attractors<T>* common =
+        slowest == Pace::very_slow ? &network_.common_attractors(execution_) : nullptr;
+    constexpr ptrdiff_t kShare = 64;
+    const auto count = static_cast<ptrdiff_t>(ids.size());
+    parallel_for(divide_up(count, kShare), execution_, [&](ptrdiff_t share, int) {
+      for (ptrdiff_t a = share * kShare; a < std::min(count, (share + 1) * kShare); ++a) {
+        const ptrdiff_t id = ids[static_cast<size_t>(a)];
+        if (!is_open(id) || query(id).pace() == Pace::fast) continue;
+        const Attractor<T>* attractor = central.of(state(id));
+        if (attractor == nullptr && query(id).pace() == Pace::very_slow)
+          attractor = common->of(state(id));
+        if (attractor != nullptr) query(id).arrive(*attractor, rules_, state(id));
+      }
+    });
   }
 
   void iterate_with_lists(Ids open) {

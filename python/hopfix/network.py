@@ -339,8 +339,11 @@ class Hopfield:
         far logits can move proves that the others' weights are below rounding; it goes back to
         all patterns when its state leaves that reach. Inside a ball on which bounds of the
         Jacobian make the update a contraction (in exact arithmetic), the iteration is accelerated
-        (Anderson 1965). The fixed point is that of plain iteration; what `max_steps` cuts short
-        are plain updates to the bit. With a tolerance below the dtype's epsilon all updates are.
+        (Anderson 1965). A few attractors, those of the patterns' mean and of seven patterns, are
+        computed when slow queries first ask for them; a query that comes so near to one that
+        plain iteration would end there takes it as its last step. The fixed point is that of
+        plain iteration; what `max_steps` cuts short are plain updates to the bit. With a
+        tolerance below the dtype's epsilon all updates are.
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)
