@@ -7,10 +7,15 @@
 // n exp(-tolerance) below rounding, what the list leaves out cannot be seen in that ball
 // (the idea of Elkan's and Hamerly's bounds for k-means).
 //
+// The weight of what a list leaves out at xi itself is bounded by the sum over all other groups of
+// kScreenRows exp(largest logit - m): far less than n exp(-margin).
+//
 // Lists consist of whole groups of neighbouring patterns, those whose largest logit in 16-bit
 // fixed point is within the margin and twice its error bound of the largest of all.
 #pragma once
 
+#include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "quantized.hpp"
@@ -21,15 +26,28 @@ namespace hopfix {
 // Groups of kernels::kScreenRows neighbouring patterns, ascending.
 using GroupList = std::vector<std::int32_t>;
 
+// What screening says of one query: lists of two margins, and a bound of all the weight that the
+// patterns beyond the narrow one carry.
+struct Shortlists {
+  GroupList wide, narrow;
+  double beyond_narrow = 0;
+};
+
 class Screening {
  public:
-  Screening(const QuantizedPatterns& patterns, double margin, const Execution& execution)
-      : patterns_(patterns), chunks_(patterns.size()), margin_(margin), execution_(execution) {}
+  // Lists of two margins: narrow <= wide.
+  Screening(const QuantizedPatterns& patterns, double wide, double narrow,
+            const Execution& execution)
+      : patterns_(patterns),
+        chunks_(patterns.size()),
+        wide_(wide),
+        narrow_(narrow),
+        execution_(execution) {}
 
   std::ptrdiff_t groups() const { return groups_before(patterns_.size()); }
 
-  // visit(query, list, worker) for each of `queries` states, in parallel. A list depends on its
-  // query alone.
+  // visit(query, its Shortlists, worker) for each of `queries` states, in parallel. Lists depend
+  // on their query alone.
   template <class T, class Visit>
   void run(const T* states, std::ptrdiff_t queries, const Visit& visit) {
     const std::vector<Tile> tiles = cut(queries);
@@ -70,9 +88,9 @@ class Screening {
 
   struct Work {
     AlignedArray<std::int16_t> rows, tile;
-    AlignedArray<float> scale, margin, maxima;
-    std::vector<float> bound;
-    std::vector<GroupList> lists;
+    AlignedArray<float> scale, error, maxima;
+    std::vector<float> top, wide, narrow, beyond;
+    std::vector<Shortlists> lists;
   };
 
   static std::ptrdiff_t groups_before(std::ptrdiff_t pattern) {
@@ -97,16 +115,15 @@ class Screening {
     work.rows.reserve(lanes * stride);
     work.tile.reserve(lanes * stride);
     work.scale.reserve(lanes);
-    work.margin.reserve(lanes);
+    work.error.reserve(lanes);
     work.maxima.reserve(groups() * lanes);
     std::fill_n(work.scale.data(), lanes, 0.0f);
-    // Lanes without a query select nothing.
-    std::fill_n(work.margin.data(), lanes, -1.0f);
+    std::fill_n(work.error.data(), lanes, 0.0f);
     for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
       const auto scaling = patterns_.quantize(states + (tile.first + b) * patterns_.dim(),
                                               work.rows.data() + b * stride);
       work.scale[b] = scaling.scale;
-      work.margin[b] = static_cast<float>((margin_ + 2 * scaling.error) * 1.000001);
+      work.error[b] = scaling.error;
     }
     tile.kernels->pack(work.rows.data(), tile.count, stride, work.tile.data());
   }
@@ -121,31 +138,61 @@ class Screening {
 
   // Row by row of the maxima, as they lie in memory. What cannot be compared is listed.
   void select(const Tile& tile, Work& work) const {
-    const std::ptrdiff_t lanes = tile.kernels->lanes, count = groups();
-    std::vector<float>& bound = work.bound;
-    bound.assign(work.maxima.data(), work.maxima.data() + lanes);
-    for (std::ptrdiff_t g = 1; g < count; ++g)
-      for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        bound[static_cast<std::size_t>(b)] =
-            std::max(bound[static_cast<std::size_t>(b)], work.maxima[g * lanes + b]);
-    for (std::ptrdiff_t b = 0; b < lanes; ++b) bound[static_cast<std::size_t>(b)] -= work.margin[b];
-    work.lists.resize(static_cast<std::size_t>(lanes));
-    for (GroupList& list : work.lists) list.clear();
-    for (std::ptrdiff_t g = 0; g < count; ++g) {
-      const float* maxima = work.maxima.data() + g * lanes;
-      bool any = false;
-      for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        any |= !(maxima[b] < bound[static_cast<std::size_t>(b)]);
-      if (!any) continue;
-      for (std::ptrdiff_t b = 0; b < tile.count; ++b)
-        if (!(maxima[b] < bound[static_cast<std::size_t>(b)]))
-          work.lists[static_cast<std::size_t>(b)].push_back(static_cast<std::int32_t>(g));
+    const auto lanes = static_cast<std::size_t>(tile.kernels->lanes);
+    const auto count = static_cast<std::size_t>(tile.count);
+    const float* maxima = work.maxima.data();
+    const float* end = maxima + static_cast<std::size_t>(groups()) * lanes;
+    work.top.assign(maxima, maxima + lanes);
+    for (const float* row = maxima; row != end; row += lanes)
+      for (std::size_t b = 0; b < lanes; ++b) work.top[b] = std::max(work.top[b], row[b]);
+    work.wide.resize(lanes);
+    work.narrow.resize(lanes);
+    // Lanes without a query have no group below their maximum but all at it.
+    for (std::size_t b = 0; b < lanes; ++b) {
+      const double error = 2.0 * static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
+      work.wide[b] = work.top[b] - static_cast<float>((wide_ + error) * 1.000001);
+      work.narrow[b] = work.top[b] - static_cast<float>((narrow_ + error) * 1.000001);
     }
+    work.lists.resize(lanes);
+    for (Shortlists& lists : work.lists) {
+      lists.wide.clear();
+      lists.narrow.clear();
+    }
+    work.beyond.assign(lanes, 0.0f);
+    std::int32_t group = 0;
+    for (const float* row = maxima; row != end; row += lanes, ++group) {
+      bool any = false;
+      for (std::size_t b = 0; b < lanes; ++b) {
+        work.beyond[b] += row[b] < work.narrow[b] ? exp_above(row[b] - work.top[b]) : 0.0f;
+        any |= !(row[b] < work.wide[b]);
+      }
+      if (!any) continue;
+      for (std::size_t b = 0; b < count; ++b) {
+        if (row[b] < work.wide[b]) continue;
+        work.lists[b].wide.push_back(group);
+        if (!(row[b] < work.narrow[b])) work.lists[b].narrow.push_back(group);
+      }
+    }
+    for (std::size_t b = 0; b < count; ++b) {
+      const auto error = static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
+      work.lists[b].beyond_narrow =
+          1.001 * kernels::kScreenRows * std::exp(2 * error) * static_cast<double>(work.beyond[b]);
+    }
+  }
+
+  // At least exp(x) / 1.0001 and at most 1.07 exp(x), or 1e-38, for x <= 0: the chords of 2^y
+  // between whole numbers y, by the layout of numbers in memory.
+  static float exp_above(float x) {
+    const float y = std::max(x * 1.442695f, -126.0f);
+    const auto bits = static_cast<std::int32_t>((y + 127.0f) * 8388608.0f);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
   }
 
   const QuantizedPatterns& patterns_;
   Chunks chunks_;
-  double margin_;
+  double wide_, narrow_;
   Execution execution_;
 };
 

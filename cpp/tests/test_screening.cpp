@@ -97,32 +97,48 @@ void test_error_bounds() {
 
 template <class T>
 void test_lists() {
-  bool complete = true;
-  std::size_t listed = 0, all = 0;
+  bool complete = true, bounded = true;
+  std::size_t listed = 0, all = 0, tight = 0;
   for (const double beta : {1.0, 30.0, 1e5}) {
     const Problem<T> p(700, 24, beta, 0.1, 7);
     const hopfix::Network<T> network(p.patterns.data(), p.n, p.dim, beta, p.log_weights.data());
-    constexpr double kMargin = 20;
+    constexpr double kMargins[] = {20, 5};
     for (const int threads : {1, 3}) {
-      hopfix::Screening screening(network.quantized(), kMargin, {threads, {}});
-      std::vector<hopfix::GroupList> lists(static_cast<std::size_t>(p.count));
-      screening.run(p.states.data(), p.count, [&](ptrdiff_t b, const hopfix::GroupList& list, int) {
-        lists[static_cast<std::size_t>(b)] = list;
-      });
+      hopfix::Screening screening(network.quantized(), kMargins[0], kMargins[1], {threads, {}});
+      std::vector<hopfix::Shortlists> all_lists(static_cast<std::size_t>(p.count));
+      screening.run(p.states.data(), p.count,
+                    [&](ptrdiff_t b, const hopfix::Shortlists& lists, int) {
+                      all_lists[static_cast<std::size_t>(b)] = lists;
+                    });
       for (ptrdiff_t b = 0; b < p.count; ++b) {
-        const auto& list = lists[static_cast<std::size_t>(b)];
         long double largest = p.logit(0, b);
         for (ptrdiff_t i = 0; i < p.n; ++i) largest = std::max(largest, p.logit(i, b));
-        for (ptrdiff_t i = 0; i < p.n; ++i)
-          if (p.logit(i, b) >= largest - kMargin)
-            complete = complete && std::find(list.begin(), list.end(),
-                                             i / hopfix::kernels::kScreenRows) != list.end();
-        listed += list.size();
-        all += static_cast<std::size_t>(screening.groups());
+        const hopfix::Shortlists& lists = all_lists[static_cast<std::size_t>(b)];
+        const auto is_in = [](const hopfix::GroupList& list, ptrdiff_t i) {
+          return std::find(list.begin(), list.end(), i / hopfix::kernels::kScreenRows) !=
+                 list.end();
+        };
+        long double beyond = 0, weight = 0;
+        for (ptrdiff_t i = 0; i < p.n; ++i) {
+          const long double share = std::exp(p.logit(i, b) - largest);
+          weight += share;
+          if (!is_in(lists.narrow, i)) beyond += share;
+        }
+        bounded = bounded && beyond / weight <= static_cast<long double>(lists.beyond_narrow);
+        tight += beyond > 0 && beyond > static_cast<long double>(lists.beyond_narrow) / 100;
+        for (int margin = 0; margin < 2; ++margin) {
+          const auto& list = margin == 0 ? lists.wide : lists.narrow;
+          for (ptrdiff_t i = 0; i < p.n; ++i)
+            if (p.logit(i, b) >= largest - kMargins[margin]) complete = complete && is_in(list, i);
+          listed += list.size();
+          all += static_cast<std::size_t>(screening.groups());
+        }
       }
     }
   }
   CHECK(complete);
+  CHECK(bounded);
+  CHECK(tight > 0);
   CHECK(listed < all * 3 / 4);
 }
 

@@ -337,7 +337,10 @@ class Hopfield:
 
         From 512 patterns on, a query iterates on a short list of patterns wherever a bound on how
         far logits can move proves that the others' weights are below rounding; it goes back to
-        all patterns when its state leaves that reach. Inside a ball on which bounds of the
+        all patterns when its state leaves that reach. Where the others are above rounding, first
+        updates on the list are used if an update with all patterns proves that they led into a
+        ball that plain iteration contracts, and then the sums of the others are frozen as long
+        as a bound on their change is below rounding. Inside a ball on which bounds of the
         Jacobian make the update a contraction (in exact arithmetic), the iteration is accelerated
         (Anderson 1965). A few attractors, those of the patterns' mean and of seven patterns, are
         computed when slow queries first ask for them; a query that comes so near to one that
