@@ -147,27 +147,28 @@ class PartRetrieval {
       return iterate_fully(std::move(open));
     // First guesses use the patterns of more than about the average weight.
     const double narrow = std::log(static_cast<double>(network_.size())) + 1;
-    Screening screening(quantized, margin, narrow, execution_);
+    const ptrdiff_t longest = 3 + Screening::groups_of(network_.size()) / 16;
+    Screening screening(quantized, margin, narrow, longest, execution_);
     lists_.resize(static_cast<size_t>(std::max(1, execution_.threads)));
     enum class Way : std::uint8_t { list, guess, full };
     std::vector<Way> ways(queries_.size());
     guesses_.resize(queries_.size());
-    const auto longest = static_cast<size_t>(3 + screening.groups() / 16);
     while (!open.empty()) {
       const std::vector<T> states = gather_states(open);
       screening.run(states.data(), static_cast<ptrdiff_t>(open.size()),
-                    [&](ptrdiff_t a, const Shortlists& lists, int worker) {
+                    [&](ptrdiff_t a, const Shortlist& found, int worker) {
                       const ptrdiff_t id = open[static_cast<size_t>(a)];
                       Way& way = ways[static_cast<size_t>(id)];
-                      if (lists.wide.size() <= longest) {
+                      if (found.is_wide) {
                         way = Way::list;
-                        iterate_on_list(id, lists.wide, lists_[static_cast<size_t>(worker)]);
-                      } else if (lists.narrow.size() <= longest && query(id).steps() == 0 &&
-                                 guess(id, lists, lists_[static_cast<size_t>(worker)])) {
+                        iterate_on_list(id, found.groups, lists_[static_cast<size_t>(worker)]);
+                      } else if (static_cast<ptrdiff_t>(found.groups.size()) <= longest &&
+                                 query(id).steps() == 0 &&
+                                 guess(id, found, lists_[static_cast<size_t>(worker)])) {
                         way = Way::guess;
                       } else {
                         way = Way::full;
-                        query(id).give_up_list(lists.wide.size() > 4 * longest);
+                        query(id).give_up_list(found.wide > 4 * longest);
                       }
                     });
       check_stop();
@@ -209,14 +210,14 @@ class PartRetrieval {
 
   // Moves the query to where updates by the listed patterns take it, if a full update is likely to
   // confirm that.
-  bool guess(ptrdiff_t id, const Shortlists& lists, List& list) {
+  bool guess(ptrdiff_t id, const Shortlist& found, List& list) {
     constexpr int kMostUpdates = 6;
-    list.patterns.choose(network_, network_.extent().squares.data(), lists.narrow);
+    list.patterns.choose(network_, network_.extent().squares.data(), found.groups);
     list.moved.resize(static_cast<size_t>(dim_));
     T* moved = list.moved.data();
     list.patterns.update(state(id), moved);
-    Guess guess = {lists.narrow,
-                   2 * rules_.radius * lists.beyond_narrow + rules_.rounding * rules_.largest_norm};
+    Guess guess = {found.groups,
+                   2 * rules_.radius * found.beyond_narrow + rules_.rounding * rules_.largest_norm};
     if (distance(state(id), moved, dim_) <= 2 * rules_.limit(state(id)) + guess.error) return false;
     list.reference = list.here = list.moved;
     const T* here = list.here.data();

@@ -16,6 +16,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "quantized.hpp"
@@ -26,28 +27,34 @@ namespace hopfix {
 // Groups of kernels::kScreenRows neighbouring patterns, ascending.
 using GroupList = std::vector<std::int32_t>;
 
-// What screening says of one query: lists of two margins, and a bound of all the weight that the
-// patterns beyond the narrow one carry.
-struct Shortlists {
-  GroupList wide, narrow;
-  double beyond_narrow = 0;
+// What screening says of one query.
+struct Shortlist {
+  GroupList groups;         // of the wide margin, if those are at most so many; else of the narrow
+  std::ptrdiff_t wide = 0;  // how many groups are within the wide margin
+  bool is_wide = false;
+  double beyond_narrow = 0;  // a bound of all the weight beyond the narrow margin
 };
 
 class Screening {
  public:
-  // Lists of two margins: narrow <= wide.
-  Screening(const QuantizedPatterns& patterns, double wide, double narrow,
+  // Lists of the wide margin where they have at most `longest` groups, else of the narrow.
+  Screening(const QuantizedPatterns& patterns, double wide, double narrow, std::ptrdiff_t longest,
             const Execution& execution)
       : patterns_(patterns),
         chunks_(patterns.size()),
         wide_(wide),
         narrow_(narrow),
+        longest_(longest),
         execution_(execution) {}
 
-  std::ptrdiff_t groups() const { return groups_before(patterns_.size()); }
+  static std::ptrdiff_t groups_of(std::ptrdiff_t patterns) {
+    return divide_up(patterns, kernels::kScreenRows);
+  }
 
-  // visit(query, its Shortlists, worker) for each of `queries` states, in parallel. Lists depend
-  // on their query alone.
+  std::ptrdiff_t groups() const { return groups_of(patterns_.size()); }
+
+  // visit(query, its Shortlist, worker) for each of `queries` states, in parallel. Lists depend on
+  // their query alone.
   template <class T, class Visit>
   void run(const T* states, std::ptrdiff_t queries, const Visit& visit) {
     const std::vector<Tile> tiles = cut(queries);
@@ -90,12 +97,9 @@ class Screening {
     AlignedArray<std::int16_t> rows, tile;
     AlignedArray<float> scale, error, maxima;
     std::vector<float> top, wide, narrow, beyond;
-    std::vector<Shortlists> lists;
+    std::vector<std::int32_t> count;
+    std::vector<Shortlist> lists;
   };
-
-  static std::ptrdiff_t groups_before(std::ptrdiff_t pattern) {
-    return divide_up(pattern, kernels::kScreenRows);
-  }
 
   static std::vector<Tile> cut(std::ptrdiff_t queries) {
     const kernels::ScreenKernels* shapes = isa::table().screen;
@@ -133,51 +137,61 @@ class Screening {
     const std::ptrdiff_t first = chunks_.first(chunk);
     tile.kernels->group_maxima(
         patterns_.block(first, std::min(chunks_.rows, patterns_.size() - first)), work.tile.data(),
-        work.scale.data(), work.maxima.data() + groups_before(first) * tile.kernels->lanes);
+        work.scale.data(), work.maxima.data() + groups_of(first) * tile.kernels->lanes);
   }
 
   // Row by row of the maxima, as they lie in memory. What cannot be compared is listed.
   void select(const Tile& tile, Work& work) const {
+    find_bounds(tile, work);
     const auto lanes = static_cast<std::size_t>(tile.kernels->lanes);
     const auto count = static_cast<std::size_t>(tile.count);
+    work.lists.resize(lanes);
+    // From here on `wide` is the bound of the list that is wanted.
+    for (std::size_t b = 0; b < lanes; ++b) {
+      Shortlist& list = work.lists[b];
+      list.groups.clear();
+      list.wide = work.count[b];
+      list.is_wide = list.wide <= longest_;
+      if (!list.is_wide) work.wide[b] = work.narrow[b];
+      const auto error = static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
+      list.beyond_narrow =
+          1.001 * kernels::kScreenRows * std::exp(2 * error) * static_cast<double>(work.beyond[b]);
+    }
+    const float* row = work.maxima.data();
+    for (std::int32_t group = 0; group < groups(); ++group, row += lanes) {
+      bool any = false;
+      for (std::size_t b = 0; b < lanes; ++b) any |= !(row[b] < work.wide[b]);
+      if (!any) continue;
+      for (std::size_t b = 0; b < count; ++b)
+        if (!(row[b] < work.wide[b])) work.lists[b].groups.push_back(group);
+    }
+  }
+
+  // The least logits of both lists, how many groups the wide one has and what is beyond the narrow.
+  void find_bounds(const Tile& tile, Work& work) const {
+    const auto lanes = static_cast<std::size_t>(tile.kernels->lanes);
     const float* maxima = work.maxima.data();
     const float* end = maxima + static_cast<std::size_t>(groups()) * lanes;
     work.top.assign(maxima, maxima + lanes);
     for (const float* row = maxima; row != end; row += lanes)
       for (std::size_t b = 0; b < lanes; ++b) work.top[b] = std::max(work.top[b], row[b]);
-    work.wide.resize(lanes);
-    work.narrow.resize(lanes);
-    // Lanes without a query have no group below their maximum but all at it.
-    for (std::size_t b = 0; b < lanes; ++b) {
+    work.wide.assign(lanes, std::numeric_limits<float>::infinity());
+    work.narrow = work.wide;
+    for (std::size_t b = 0; b < static_cast<std::size_t>(tile.count); ++b) {
       const double error = 2.0 * static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
       work.wide[b] = work.top[b] - static_cast<float>((wide_ + error) * 1.000001);
       work.narrow[b] = work.top[b] - static_cast<float>((narrow_ + error) * 1.000001);
     }
-    work.lists.resize(lanes);
-    for (Shortlists& lists : work.lists) {
-      lists.wide.clear();
-      lists.narrow.clear();
-    }
     work.beyond.assign(lanes, 0.0f);
-    std::int32_t group = 0;
-    for (const float* row = maxima; row != end; row += lanes, ++group) {
-      bool any = false;
+    work.count.assign(lanes, 0);
+    const float *top = work.top.data(), *wide = work.wide.data(), *narrow = work.narrow.data();
+    float* beyond = work.beyond.data();
+    std::int32_t* count = work.count.data();
+    for (const float* row = maxima; row != end; row += lanes)
       for (std::size_t b = 0; b < lanes; ++b) {
-        work.beyond[b] += row[b] < work.narrow[b] ? exp_above(row[b] - work.top[b]) : 0.0f;
-        any |= !(row[b] < work.wide[b]);
+        beyond[b] += row[b] < narrow[b] ? exp_above(row[b] - top[b]) : 0.0f;
+        count[b] += row[b] < wide[b] ? 0 : 1;
       }
-      if (!any) continue;
-      for (std::size_t b = 0; b < count; ++b) {
-        if (row[b] < work.wide[b]) continue;
-        work.lists[b].wide.push_back(group);
-        if (!(row[b] < work.narrow[b])) work.lists[b].narrow.push_back(group);
-      }
-    }
-    for (std::size_t b = 0; b < count; ++b) {
-      const auto error = static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
-      work.lists[b].beyond_narrow =
-          1.001 * kernels::kScreenRows * std::exp(2 * error) * static_cast<double>(work.beyond[b]);
-    }
   }
 
   // At least exp(x) / 1.0001 and at most 1.07 exp(x), or 1e-38, for x <= 0: the chords of 2^y
@@ -193,6 +207,7 @@ class Screening {
   const QuantizedPatterns& patterns_;
   Chunks chunks_;
   double wide_, narrow_;
+  std::ptrdiff_t longest_;
   Execution execution_;
 };
 

@@ -95,6 +95,8 @@ void test_error_bounds() {
   CHECK(worst > 0.01);  // a bound that says something
 }
 
+// Lists are complete whether all groups of the wide margin are wanted or none, and what is beyond
+// the narrow one weighs no more than they say.
 template <class T>
 void test_lists() {
   bool complete = true, bounded = true;
@@ -102,39 +104,36 @@ void test_lists() {
   for (const double beta : {1.0, 30.0, 1e5}) {
     const Problem<T> p(700, 24, beta, 0.1, 7);
     const hopfix::Network<T> network(p.patterns.data(), p.n, p.dim, beta, p.log_weights.data());
-    constexpr double kMargins[] = {20, 5};
-    for (const int threads : {1, 3}) {
-      hopfix::Screening screening(network.quantized(), kMargins[0], kMargins[1], {threads, {}});
-      std::vector<hopfix::Shortlists> all_lists(static_cast<std::size_t>(p.count));
-      screening.run(p.states.data(), p.count,
-                    [&](ptrdiff_t b, const hopfix::Shortlists& lists, int) {
-                      all_lists[static_cast<std::size_t>(b)] = lists;
-                    });
-      for (ptrdiff_t b = 0; b < p.count; ++b) {
-        long double largest = p.logit(0, b);
-        for (ptrdiff_t i = 0; i < p.n; ++i) largest = std::max(largest, p.logit(i, b));
-        const hopfix::Shortlists& lists = all_lists[static_cast<std::size_t>(b)];
-        const auto is_in = [](const hopfix::GroupList& list, ptrdiff_t i) {
-          return std::find(list.begin(), list.end(), i / hopfix::kernels::kScreenRows) !=
-                 list.end();
-        };
-        long double beyond = 0, weight = 0;
-        for (ptrdiff_t i = 0; i < p.n; ++i) {
-          const long double share = std::exp(p.logit(i, b) - largest);
-          weight += share;
-          if (!is_in(lists.narrow, i)) beyond += share;
-        }
-        bounded = bounded && beyond / weight <= static_cast<long double>(lists.beyond_narrow);
-        tight += beyond > 0 && beyond > static_cast<long double>(lists.beyond_narrow) / 100;
-        for (int margin = 0; margin < 2; ++margin) {
-          const auto& list = margin == 0 ? lists.wide : lists.narrow;
-          for (ptrdiff_t i = 0; i < p.n; ++i)
-            if (p.logit(i, b) >= largest - kMargins[margin]) complete = complete && is_in(list, i);
-          listed += list.size();
+    constexpr double kWide = 20, kNarrow = 5;
+    for (const int threads : {1, 3})
+      for (const ptrdiff_t longest : {1000, -1}) {
+        hopfix::Screening screening(network.quantized(), kWide, kNarrow, longest, {threads, {}});
+        std::vector<hopfix::Shortlist> lists(static_cast<std::size_t>(p.count));
+        screening.run(p.states.data(), p.count,
+                      [&](ptrdiff_t b, const hopfix::Shortlist& list, int) {
+                        lists[static_cast<std::size_t>(b)] = list;
+                      });
+        for (ptrdiff_t b = 0; b < p.count; ++b) {
+          const hopfix::Shortlist& list = lists[static_cast<std::size_t>(b)];
+          const auto is_in = [&](ptrdiff_t i) {
+            return std::find(list.groups.begin(), list.groups.end(),
+                             i / hopfix::kernels::kScreenRows) != list.groups.end();
+          };
+          CHECK(list.is_wide == (longest > 0));
+          long double largest = p.logit(0, b), beyond = 0, weight = 0;
+          for (ptrdiff_t i = 0; i < p.n; ++i) largest = std::max(largest, p.logit(i, b));
+          for (ptrdiff_t i = 0; i < p.n; ++i) {
+            const long double gap = largest - p.logit(i, b), share = std::exp(-gap);
+            weight += share;
+            if (!is_in(i)) beyond += share;
+            if (gap <= (list.is_wide ? kWide : kNarrow)) complete = complete && is_in(i);
+          }
+          bounded = bounded && beyond / weight <= static_cast<long double>(list.beyond_narrow);
+          tight += beyond > static_cast<long double>(list.beyond_narrow) / 100 && beyond > 0;
+          listed += list.groups.size();
           all += static_cast<std::size_t>(screening.groups());
         }
       }
-    }
   }
   CHECK(complete);
   CHECK(bounded);
