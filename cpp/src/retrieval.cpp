@@ -148,6 +148,7 @@ class PartRetrieval {
     // First guesses use the patterns of more than about the average weight.
     const double narrow = std::log(static_cast<double>(network_.size())) + 1;
     const ptrdiff_t longest = 3 + Screening::groups_of(network_.size()) / 16;
+    const ptrdiff_t few = std::min<ptrdiff_t>(longest, 512);
     Screening screening(quantized, margin, narrow, longest, execution_);
     lists_.resize(static_cast<size_t>(std::max(1, execution_.threads)));
     enum class Way : std::uint8_t { list, guess, full };
@@ -162,7 +163,7 @@ class PartRetrieval {
                       if (found.is_wide) {
                         way = Way::list;
                         iterate_on_list(id, found.groups, lists_[static_cast<size_t>(worker)]);
-                      } else if (static_cast<ptrdiff_t>(found.groups.size()) <= longest &&
+                      } else if (static_cast<ptrdiff_t>(found.groups.size()) <= few &&
                                  query(id).steps() == 0 &&
                                  guess(id, found, lists_[static_cast<size_t>(worker)])) {
                         way = Way::guess;
