@@ -26,6 +26,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "sums.hpp"
@@ -50,6 +51,13 @@ class Anderson {
     if (!contracts(trace, residual, sharpness)) return false;
     activate(trace, residual, dim, state);
     return true;
+  }
+
+  // Starts where nothing is proved: for those who prove what they end in.
+  void start_unproved(std::ptrdiff_t dim, const T* state) {
+    active_ = true;
+    anchor_.assign(state, state + dim);
+    reach_ = std::numeric_limits<double>::infinity();
   }
 
   bool is_within_reach(const T* state, std::ptrdiff_t dim) const {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "anderson.hpp"
 #include "state_softmax.hpp"
 #include "sums.hpp"
 
@@ -15,6 +16,7 @@ using std::ptrdiff_t;
 using std::size_t;
 
 constexpr int kMostUpdates = 300;
+constexpr int kPlainUpdates = 8;  // before acceleration, which may lead to another fixed point
 constexpr double kMargin = 1.02;  // for the estimate of the eigenvalue
 constexpr double kEigenvalueTolerance = 1e-3;
 constexpr double kContraction = 0.99;
@@ -54,6 +56,7 @@ Attractors<T>::Attractors(const Network<T>& network, const T* starts, ptrdiff_t 
   const ptrdiff_t dim = network.dim();
   std::vector<T> states(starts, starts + count * dim), moved(states.size());
   std::vector<double> residuals(static_cast<size_t>(count));
+  std::vector<Anderson<T>> accelerated(static_cast<size_t>(count));
   const auto settled = [&](ptrdiff_t s) {
     return residuals[static_cast<size_t>(s)] <= smallest_residual(states.data() + s * dim, dim);
   };
@@ -67,8 +70,18 @@ Attractors<T>::Attractors(const Network<T>& network, const T* starts, ptrdiff_t 
       all = all && settled(s);
     }
     if (all || step == kMostUpdates) break;
-    for (ptrdiff_t s = 0; s < count; ++s)
-      if (!settled(s)) std::copy_n(moved.data() + s * dim, dim, states.data() + s * dim);
+    for (ptrdiff_t s = 0; s < count; ++s) {
+      if (settled(s)) continue;
+      T* state = states.data() + s * dim;
+      Anderson<T>& anderson = accelerated[static_cast<size_t>(s)];
+      if (step == kPlainUpdates) anderson.start_unproved(dim, state);
+      if (step < kPlainUpdates)
+        std::copy_n(moved.data() + s * dim, dim, state);
+      else
+        anderson.advance(
+            moved.data() + s * dim, residuals[static_cast<size_t>(s)], 0, 0, [] { return 0.0; },
+            dim, state);
+    }
   }
   for (ptrdiff_t s = 0; s < count; ++s)
     if (settled(s) && of(states.data() + s * dim) == nullptr)

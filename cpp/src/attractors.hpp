@@ -32,7 +32,7 @@ struct Attractor {
 template <class T>
 class Attractors {
  public:
-  // What plain iteration reaches from `count` states within a few hundred updates.
+  // What an iteration that begins with plain updates reaches from `count` states.
   Attractors(const Network<T>& network, const T* starts, std::ptrdiff_t count,
              const Execution& execution);
 

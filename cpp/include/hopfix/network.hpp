@@ -81,9 +81,9 @@ class Network {
   // The patterns in 16-bit fixed point, for screening (src/quantized.hpp). O(n dim), once.
   const QuantizedPatterns& quantized() const;
 
-  // Stable fixed points (src/attractors.hpp): the one that plain iteration reaches from the mean of
-  // the patterns, and those it reaches from seven patterns. As long as the retrieval of one query
-  // and of seven, once.
+  // Stable fixed points (src/attractors.hpp): the one that an iteration reaches from the mean of
+  // the patterns, and those it reaches from seven patterns. Each at the cost of a few retrievals of
+  // one query, once.
   const Attractors<T>& central_attractor(const Execution& execution) const;
   const Attractors<T>& common_attractors(const Execution& execution) const;
 
