@@ -8,8 +8,9 @@ What makes the ratios fair:
   is the median over rounds of the ratio within the round.
 * A turn starts with a pause, in which the idle threads of the competitor before stop spinning
   (OpenBLAS's spin for 26 ms), and, unless one call fills it, with one that is not counted.
-* Where one call of each takes longer than `LONG` seconds together, these calls are the only round:
-  what a first call does besides is little of so much.
+* Where one call of each takes longer than `LONG` seconds together, these calls are the only round;
+  those that take under a tenth of it together are repeated, since what a first call does besides
+  is little of the others only.
 * Rounds during which other processes took more than `MAX_OTHERS` of the CPUs in use are thrown
   away and repeated while the budget lasts; what is left of the disturbance is reported.
 """
@@ -27,7 +28,7 @@ from typing import Any
 PAUSE = 0.03
 MAX_OTHERS = 0.15
 MIN_ROUNDS = 3
-LONG = 10.0
+LONG = 5.0
 _OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
@@ -72,6 +73,7 @@ class Comparison:
         rounds: rounds that count.
         others: the share of the CPUs in use that other processes took in those rounds.
         answers: {name: what its first call returned}.
+        first: {name: seconds of its first call, with what is computed once}.
     """
 
     timings: dict[str, Timing]
@@ -80,6 +82,7 @@ class Comparison:
     rounds: int
     others: float
     answers: dict[str, Any]
+    first: dict[str, float]
 
 
 class OtherLoad:
@@ -191,7 +194,7 @@ def alternate(
     deadline = time.perf_counter() + budget
     first, answers, others = _first_calls(functions)
     if sum(first.values()) > LONG:
-        return _summary([first], others, answers)
+        return _summary([first | _repeat_short(functions, first)], others, answers, first)
     calls = {name: _calls_per_turn(function, min_time) for name, function in functions.items()}
     made: list[tuple[float, dict[str, float]]] = []
     quiet = 0
@@ -201,18 +204,34 @@ def alternate(
         quiet += others <= MAX_OTHERS
     made.sort(key=lambda entry: entry[0])
     kept = made[: max(MIN_ROUNDS, quiet)]
-    return _summary([s for _, s in kept], statistics.mean(o for o, _ in kept), answers)
+    others = statistics.mean(o for o, _ in kept)
+    return _summary([s for _, s in kept], others, answers, first)
 
 
-def _summary(rounds: list[dict[str, float]], others: float, answers: dict[str, Any]) -> Comparison:
-    first = next(iter(rounds[0]))
+def _repeat_short(
+    functions: Mapping[str, Callable[[], object]], first: Mapping[str, float]
+) -> dict[str, float]:
+    """Call again, shortest first, as long as that takes under a tenth of all first calls."""
+    seconds, left = {}, sum(first.values()) / 10
+    for name in sorted(first, key=first.__getitem__):
+        left -= first[name]
+        if left < 0:
+            break
+        seconds[name] = _turn(functions[name], 1)
+    return seconds
+
+
+def _summary(
+    rounds: list[dict[str, float]], others: float, answers: dict[str, Any], first: dict[str, float]
+) -> Comparison:
+    reference = next(iter(rounds[0]))
     timings, ratios = {}, {}
     for name in rounds[0]:
         seconds = sorted(entry[name] for entry in rounds)
         timings[name] = Timing(seconds[0], statistics.median(seconds), *_quartiles(seconds))
-        ratios[name] = statistics.median(entry[name] / entry[first] for entry in rounds)
-    best = {name: timing.best / timings[first].best for name, timing in timings.items()}
-    return Comparison(timings, ratios, best, len(rounds), others, answers)
+        ratios[name] = statistics.median(entry[name] / entry[reference] for entry in rounds)
+    best = {name: timing.best / timings[reference].best for name, timing in timings.items()}
+    return Comparison(timings, ratios, best, len(rounds), others, answers, first)
 
 
 def _quartiles(seconds: list[float]) -> tuple[float, float]:

@@ -26,6 +26,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "sums.hpp"
@@ -35,15 +36,40 @@ namespace hopfix {
 template <class T>
 class Anderson {
  public:
+  // Whether the update contracts the ball that belongs to a residual, for a bound rho of |J|.
+  static bool contracts(double rho, double residual, double sharpness) {
+    return rho < 1 && rho * std::exp(sharpness * reach(rho, residual)) <= contraction(rho);
+  }
+
   // True once a step may not have been plain.
   bool active() const { return active_; }
+
+  // Starts at a state that the update moves by less than `residual`, if it is proved to contract
+  // the ball that belongs to this residual. Returns whether it is.
+  bool start_within(double residual, double sharpness, double trace, std::ptrdiff_t dim,
+                    const T* state) {
+    if (!contracts(trace, residual, sharpness)) return false;
+    activate(trace, residual, dim, state);
+    return true;
+  }
+
+  // Starts where nothing is proved: for those who prove what they end in.
+  void start_unproved(std::ptrdiff_t dim, const T* state) {
+    active_ = true;
+    anchor_.assign(state, state + dim);
+    reach_ = std::numeric_limits<double>::infinity();
+  }
+
+  bool is_within_reach(const T* state, std::ptrdiff_t dim) const {
+    return distance(state, anchor_.data(), dim) <= reach_;
+  }
 
   // Moves `state`, whose update is `moved` at distance `residual` > 0. sharpness: 2 beta R_p.
   // Bounds of |J| at the state: `trace`, and shared() where that does not do (it may be costly).
   template <class Shared>
   void advance(const T* moved, double residual, double sharpness, double trace,
                const Shared& shared, std::ptrdiff_t dim, T* state) {
-    if (active_ && residual > 0.5 * newest_.residual &&
+    if (active_ && known_ > 0 && residual > 0.5 * newest_.residual &&
         residual > contraction_ * newest_.residual) {
       // Worse than a plain step, which is taken from the last state instead.
       std::copy_n(newest_.moved.data(), dim, state);
@@ -60,7 +86,7 @@ class Anderson {
     const Mix mix = active_ && known_ > 0 ? best_mix(moved, state, dim) : Mix{};
     move_and_remember(mix, moved, dim, state);
     newest_.residual = residual;
-    if (active_ && distance(state, anchor_.data(), dim) > reach_) std::copy_n(moved, dim, state);
+    if (active_ && !is_within_reach(state, dim)) std::copy_n(moved, dim, state);
   }
 
   // Gives its memory back.
@@ -84,10 +110,6 @@ class Anderson {
 
   static double reach(double rho, double residual) { return 2 * residual / (1 - rho); }
   static double contraction(double rho) { return (1 + rho) / 2; }
-
-  static bool contracts(double rho, double residual, double sharpness) {
-    return rho < 1 && rho * std::exp(sharpness * reach(rho, residual)) <= contraction(rho);
-  }
 
   void activate(double rho, double residual, std::ptrdiff_t dim, const T* state) {
     active_ = true;

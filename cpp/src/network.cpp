@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include "attractors.hpp"
 #include "quantized.hpp"
 #include "sums.hpp"
 #include "tile_pass.hpp"
@@ -36,11 +37,12 @@ double log_sum(const SoftmaxSums<T>& sums, std::ptrdiff_t lane) {
 
 template <class T>
 struct Network<T>::Derived {
-  std::once_flag extent_once, spread_once, quantized_once, spaced_once;
+  std::once_flag extent_once, spread_once, quantized_once, spaced_once, central_once, common_once;
   Extent extent;
   double spread = 0;
   std::unique_ptr<QuantizedPatterns> quantized;
   Patterns spaced;
+  std::unique_ptr<Attractors<T>> central, common;
 };
 
 template <class T>
@@ -114,6 +116,29 @@ const QuantizedPatterns& Network<T>::quantized() const {
   std::call_once(derived_->quantized_once,
                  [this] { derived_->quantized = std::make_unique<QuantizedPatterns>(*this); });
   return *derived_->quantized;
+}
+
+template <class T>
+const Attractors<T>& Network<T>::central_attractor(const Execution& execution) const {
+  std::call_once(derived_->central_once, [&] {
+    const std::vector<T> mean(extent().mean.begin(), extent().mean.end());
+    derived_->central = std::make_unique<Attractors<T>>(*this, mean.data(), 1, execution);
+  });
+  return *derived_->central;
+}
+
+template <class T>
+const Attractors<T>& Network<T>::common_attractors(const Execution& execution) const {
+  std::call_once(derived_->common_once, [&] {
+    constexpr std::ptrdiff_t kStarts = 7;
+    std::vector<T> starts;
+    for (std::ptrdiff_t s = 0; s < kStarts; ++s) {
+      const T* pattern = patterns_.data() + s * n_ / kStarts * dim_;
+      starts.insert(starts.end(), pattern, pattern + dim_);
+    }
+    derived_->common = std::make_unique<Attractors<T>>(*this, starts.data(), kStarts, execution);
+  });
+  return *derived_->common;
 }
 
 template <class T>

@@ -5,7 +5,8 @@
 #include <limits>
 #include <numeric>
 
-#include "anderson.hpp"
+#include "frozen_tail.hpp"
+#include "query.hpp"
 #include "short_list.hpp"
 
 namespace hopfix {
@@ -16,103 +17,18 @@ using std::ptrdiff_t;
 using std::size_t;
 using Ids = std::vector<ptrdiff_t>;
 
-// Of the patterns under a query's weights.
-struct Moments {
-  double square;  // average of the squared distances from their mean
-  double largest_weight;
-
-  template <class T>
-  Moments(const SoftmaxSums<T>& sums, ptrdiff_t lane)
-      : square(static_cast<double>(sums.extra[lane] / sums.sum[lane])),
-        largest_weight(1 / static_cast<double>(sums.sum[lane])) {}
-};
-
-// Stopping and acceleration are one query's own business, so that no result depends on a batch.
-template <class T>
-struct Rules {
-  const Network<T>& network;
-  std::int64_t max_steps;
-  double tol;
-  bool accelerate;
-  double beta;
-  double sharpness;    // 2 beta radius
-  const double* mean;  // of the patterns
-  double largest_norm;
-  double rounding;  // of averages, relative to the largest pattern
-
-  // A bound of |J| that is good where all patterns share the weight (see anderson.hpp).
-  double shared_bound(double largest_weight) const {
-    constexpr double kMargin = 1.01;  // for the estimate of |C|, the weight and rounding
-    const double uneven = static_cast<double>(network.size()) * largest_weight;
-    if (!network.log_weights().empty() || uneven > 4)
-      return std::numeric_limits<double>::infinity();
-    return kMargin * uneven * network.spread();
-  }
-};
-
-// One query under way.
-template <class T>
-class Query {
- public:
-  enum class Status : std::uint8_t { open, converged, exhausted };
-
-  // Judges the state, whose update is `moved`, and goes on from it unless it is the last.
-  void step(const T* moved, const Moments& moments, const Rules<T>& rules, ptrdiff_t dim,
-            T* state) {
-    residual_ = distance(state, moved, dim);
-    if (residual_ <= rules.tol * std::max(1.0, norm(state, dim))) {
-      status_ = Status::converged;
-    } else if (steps_ == rules.max_steps) {
-      status_ = Status::exhausted;
-    } else {
-      ++steps_;
-      if (rules.accelerate)
-        anderson_.advance(
-            moved, residual_, rules.sharpness, jacobian_trace(moved, moments.square, rules, dim),
-            [&] { return rules.shared_bound(moments.largest_weight); }, dim, state);
-      else
-        std::copy_n(moved, dim, state);
-    }
-    if (status_ != Status::open) anderson_.forget();
-  }
-
-  void use_list() { listed_ = true; }
-  // Waits longer after every failure, and from the start where lists are far from short.
-  void give_up_list(bool far_from_short) {
-    patience_ = patience_ == 0 ? (far_from_short ? 9 : 1) : 3 * patience_;
-  }
-
-  Status status() const { return status_; }
-  std::int64_t steps() const { return steps_; }
-  double residual() const { return residual_; }
-  // Full updates to take after a list was given up.
-  std::int64_t patience() const { return patience_; }
-  // Whether its state is that of plain iteration to the bit.
-  bool plain() const { return !listed_ && !anderson_.active(); }
-
- private:
-  // A bound of the trace of beta Cov_p(x) from averages that are rounded (see network.hpp).
-  static double jacobian_trace(const T* moved, double square, const Rules<T>& rules,
-                               ptrdiff_t dim) {
-    const double off =
-        norm_of(dim, [&](ptrdiff_t k) { return static_cast<double>(moved[k]) - rules.mean[k]; });
-    const double least = std::max(0.0, off - rules.rounding * rules.largest_norm);
-    return rules.beta * std::max(0.0, (1 + rules.rounding) * square - least * least);
-  }
-
-  Anderson<T> anderson_;
-  std::int64_t steps_ = 0, patience_ = 0;
-  double residual_ = 0;
-  Status status_ = Status::open;
-  bool listed_ = false;
-};
-
 // The retrieval of a part of the batch.
 //
 // Screening all patterns in 16 bits costs a fraction of a full update. A query with a short list
 // iterates on it as long as its state stays where the list is proved to be enough (see
 // screening.hpp), and is screened again when it has left. A query whose list is too long takes 1,
 // 3, 9, ... full updates before it is screened again; 9, 27, ... where the first was far too long.
+//
+// Where the patterns that carry most of the weight are few, but those above rounding are not, the
+// first updates are made on the few. What these lead to is only a guess until a full update proves
+// that it contracts a ball in which the plain iteration lies, too. In that ball the iteration goes
+// on with the sums of the many frozen (see frozen_tail.hpp), and full updates bring them up to
+// date.
 template <class T>
 class PartRetrieval {
  public:
@@ -144,6 +60,8 @@ class PartRetrieval {
   static constexpr ptrdiff_t kScreenFrom = 512;
   // What the state may move on one list, as the change of the difference of two logits.
   static constexpr double kSlack = 2;
+  // Weight that may be wrong in an update that judges a state.
+  static constexpr double kSeen = static_cast<double>(std::numeric_limits<T>::epsilon()) / 4;
   static constexpr auto kAlways = std::numeric_limits<std::int64_t>::max();
 
   T* state(ptrdiff_t query) { return states_ + query * dim_; }
@@ -181,16 +99,41 @@ class PartRetrieval {
         tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, rows);
         for (ptrdiff_t b = 0; b < tile.count; ++b) {
           const ptrdiff_t id = open[static_cast<size_t>(tile.first + b)];
-          query(id).step(rows + b * dim_, Moments(sums, b), rules_, dim_, state(id));
+          query(id).step(rows + b * dim_, Moments::of(sums, b), rules_, state(id));
         }
       });
       check_stop();
+      if (rules_.accelerate && network_.size() >= kScreenFrom) settle(open);
       Ids going_on;
       for (const ptrdiff_t id : open)
         if (is_open(id)) (step < most(id) ? going_on : rested).push_back(id);
       open = std::move(going_on);
     }
     return rested;
+  }
+
+  // Finishes the queries that are known to end in an attractor of the network.
+  void settle(const Ids& ids) {
+    using Pace = typename Query<T>::Pace;
+    Pace slowest = Pace::fast;
+    for (const ptrdiff_t id : ids)
+      if (is_open(id)) slowest = std::max(slowest, query(id).pace());
+    if (slowest == Pace::fast) return;
+    const Attractors<T>& central = network_.central_attractor(execution_);
+    const Attractors<T>* common =
+        slowest == Pace::very_slow ? &network_.common_attractors(execution_) : nullptr;
+    constexpr ptrdiff_t kShare = 64;
+    const auto count = static_cast<ptrdiff_t>(ids.size());
+    parallel_for(divide_up(count, kShare), execution_, [&](ptrdiff_t share, int) {
+      for (ptrdiff_t a = share * kShare; a < std::min(count, (share + 1) * kShare); ++a) {
+        const ptrdiff_t id = ids[static_cast<size_t>(a)];
+        if (!is_open(id) || query(id).pace() == Pace::fast) continue;
+        const Attractor<T>* attractor = central.of(state(id));
+        if (attractor == nullptr && query(id).pace() == Pace::very_slow)
+          attractor = common->of(state(id));
+        if (attractor != nullptr) query(id).arrive(*attractor, rules_, state(id));
+      }
+    });
   }
 
   void iterate_with_lists(Ids open) {
@@ -202,26 +145,43 @@ class PartRetrieval {
     // Where even the widest spread of logits in the hull is within the margin, no list is short.
     if (rules_.sharpness * quantized.largest_norm() + quantized.log_weight_spread() < margin)
       return iterate_fully(std::move(open));
-    Screening screening(quantized, margin, execution_);
-    std::vector<List> lists(static_cast<size_t>(std::max(1, execution_.threads)));
-    std::vector<std::uint8_t> give_up(queries_.size());
-    const auto longest = static_cast<size_t>(3 + screening.groups() / 16);
+    // First guesses use the patterns of more than about the average weight.
+    const double narrow = std::log(static_cast<double>(network_.size())) + 1;
+    const ptrdiff_t longest = 3 + Screening::groups_of(network_.size()) / 16;
+    const ptrdiff_t few = std::min<ptrdiff_t>(longest, 512);
+    Screening screening(quantized, margin, narrow, longest, execution_);
+    lists_.resize(static_cast<size_t>(std::max(1, execution_.threads)));
+    enum class Way : std::uint8_t { list, guess, full };
+    std::vector<Way> ways(queries_.size());
+    guesses_.resize(queries_.size());
     while (!open.empty()) {
       const std::vector<T> states = gather_states(open);
       screening.run(states.data(), static_cast<ptrdiff_t>(open.size()),
-                    [&](ptrdiff_t a, const GroupList& groups, int worker) {
+                    [&](ptrdiff_t a, const Shortlist& found, int worker) {
                       const ptrdiff_t id = open[static_cast<size_t>(a)];
-                      const bool too_long = groups.size() > longest;
-                      give_up[static_cast<size_t>(id)] = too_long;
-                      if (too_long)
-                        query(id).give_up_list(groups.size() > 4 * longest);
-                      else
-                        iterate_on_list(id, groups, lists[static_cast<size_t>(worker)]);
+                      Way& way = ways[static_cast<size_t>(id)];
+                      if (found.is_wide) {
+                        way = Way::list;
+                        iterate_on_list(id, found.groups, lists_[static_cast<size_t>(worker)]);
+                      } else if (static_cast<ptrdiff_t>(found.groups.size()) <= few &&
+                                 query(id).steps() == 0 &&
+                                 guess(id, found, lists_[static_cast<size_t>(worker)])) {
+                        way = Way::guess;
+                      } else {
+                        way = Way::full;
+                        query(id).give_up_list(found.wide > 4 * longest);
+                      }
                     });
       check_stop();
-      Ids with_list, without;
+      Ids with_list, guessed, without;
       for (const ptrdiff_t id : open)
-        if (is_open(id)) (give_up[static_cast<size_t>(id)] ? without : with_list).push_back(id);
+        if (is_open(id)) {
+          const Way way = ways[static_cast<size_t>(id)];
+          (way == Way::list ? with_list : way == Way::guess ? guessed : without).push_back(id);
+        }
+      const Ids left = iterate_with_tails(guessed);
+      without.insert(without.end(), left.begin(), left.end());
+      std::sort(without.begin(), without.end());
       open = update_fully(without, [&](ptrdiff_t id) { return query(id).patience(); });
       open.insert(open.end(), with_list.begin(), with_list.end());
       std::sort(open.begin(), open.end());
@@ -231,7 +191,8 @@ class PartRetrieval {
   // Memory of one thread.
   struct List {
     ShortList<T> patterns;
-    std::vector<T> moved, reference;
+    FrozenTail<T> tail;
+    std::vector<T> moved, reference, here;
   };
 
   // Until the query is finished or its state has left the reach of the list.
@@ -244,8 +205,145 @@ class PartRetrieval {
     query(id).use_list();
     do {
       const SoftmaxSums<T> sums = list.patterns.update(state(id), list.moved.data());
-      query(id).step(list.moved.data(), Moments(sums, 0), rules_, dim_, state(id));
+      query(id).step(list.moved.data(), Moments::of(sums, 0), rules_, state(id));
     } while (is_open(id) && distance(state(id), list.reference.data(), dim_) <= reach);
+  }
+
+  // Moves the query to where updates by the listed patterns take it, if a full update is likely to
+  // confirm that.
+  bool guess(ptrdiff_t id, const Shortlist& found, List& list) {
+    constexpr int kMostUpdates = 6;
+    list.patterns.choose(network_, network_.extent().squares.data(), found.groups);
+    list.moved.resize(static_cast<size_t>(dim_));
+    T* moved = list.moved.data();
+    list.patterns.update(state(id), moved);
+    Guess guess = {found.groups,
+                   2 * rules_.radius * found.beyond_narrow + rules_.rounding * rules_.largest_norm};
+    if (distance(state(id), moved, dim_) <= 2 * rules_.limit(state(id)) + guess.error) return false;
+    list.reference = list.here = list.moved;
+    const T* here = list.here.data();
+    double before = std::numeric_limits<double>::infinity();
+    for (int updates = 1;; ++updates) {
+      const SoftmaxSums<T> sums = list.patterns.update(here, moved);
+      const double residual = distance(here, moved, dim_);
+      if (updates == 1 &&
+          !Query<T>::may_confirm(moved, Moments::of(sums, 0), guess.error, rules_, here))
+        return false;
+      if (residual <= std::max(rules_.limit(here) / 8, guess.error / 100) ||
+          !(residual < before / 2) || updates == kMostUpdates) {
+        guess.error += distance(here, list.reference.data(), dim_);
+        query(id).guess(updates);
+        break;
+      }
+      before = residual;
+      list.here = list.moved;
+    }
+    std::copy_n(here, dim_, state(id));
+    guesses_[static_cast<size_t>(id)] = std::move(guess);
+    return true;
+  }
+
+  // Sums of all patterns at some states.
+  struct Sums {
+    std::vector<T> states, moved, max, sum, extra;
+
+    typename FrozenTail<T>::Sums at(size_t a, ptrdiff_t dim) const {
+      return {max[a], sum[a], extra[a], moved.data() + static_cast<ptrdiff_t>(a) * dim};
+    }
+  };
+
+  Sums sum_all(const Ids& ids) {
+    Sums all = {gather_states(ids), {}, {}, {}, {}};
+    all.moved.resize(all.states.size());
+    for (auto* numbers : {&all.max, &all.sum, &all.extra}) numbers->resize(ids.size());
+    TilePass pass(network_, all.states.data(), static_cast<ptrdiff_t>(ids.size()),
+                  SoftmaxAverage<T>{network_, true, network_.extent().squares.data()}, execution_);
+    pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
+      tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_,
+                           all.moved.data() + tile.first * dim_);
+      std::copy_n(sums.max, tile.count, all.max.data() + tile.first);
+      std::copy_n(sums.sum, tile.count, all.sum.data() + tile.first);
+      std::copy_n(sums.extra, tile.count, all.extra.data() + tile.first);
+    });
+    check_stop();
+    return all;
+  }
+
+  // Confirms guesses and goes on from them; returns the queries that are open still, those whose
+  // guess was not confirmed at their start.
+  Ids iterate_with_tails(const Ids& guessed) {
+    constexpr int kMostUpdates = 3;
+    Ids open = guessed;
+    for (int update = 0; update < kMostUpdates && !open.empty(); ++update) {
+      const Sums all = sum_all(open);
+      parallel_for(static_cast<ptrdiff_t>(open.size()), execution_, [&](ptrdiff_t a, int worker) {
+        const ptrdiff_t id = open[static_cast<size_t>(a)];
+        const auto sums = all.at(static_cast<size_t>(a), dim_);
+        const Moments moments = {static_cast<double>(sums.extra / sums.sum),
+                                 1 / static_cast<double>(sums.sum)};
+        Guess& guess = guesses_[static_cast<size_t>(id)];
+        if (update == 0 &&
+            !query(id).confirm(sums.moved, moments, guess.error, rules_, state(id))) {
+          restart(id);
+          query(id).give_up_list(true);
+          return;
+        }
+        query(id).step(sums.moved, moments, rules_, state(id));
+        if (is_open(id) && is_worth_freezing(id, sums.moved, moments))
+          iterate_with_tail(id, all.states.data() + a * dim_, sums,
+                            lists_[static_cast<size_t>(worker)]);
+      });
+      Ids going_on;
+      for (const ptrdiff_t id : open)
+        if (is_open(id) && query(id).steps() > 0) going_on.push_back(id);
+      open = std::move(going_on);
+    }
+    Ids left;
+    for (const ptrdiff_t id : guessed)
+      if (is_open(id)) left.push_back(id);
+    return left;
+  }
+
+  // Whether updates with a frozen tail may be good enough to judge states, or save full ones that
+  // converge slowly.
+  bool is_worth_freezing(ptrdiff_t id, const T* moved, const Moments& moments) const {
+    constexpr double kSlow = 0.1;
+    const double tail = 1 - moments.largest_weight;  // at most
+    return tail * std::expm1(rules_.sharpness * queries_[static_cast<size_t>(id)].residual()) <=
+               1000 * kSeen ||
+           rules_.jacobian_trace(moved, moments.square) > kSlow;
+  }
+
+  // From a state whose update the query has judged, as far as the sums at that state do.
+  void iterate_with_tail(ptrdiff_t id, const T* reference, const typename FrozenTail<T>::Sums& sums,
+                         List& list) {
+    constexpr int kMostUpdates = 8;
+    list.patterns.choose(network_, network_.extent().squares.data(),
+                         guesses_[static_cast<size_t>(id)].groups);
+    list.tail.freeze(rules_, reference, sums, list.patterns);
+    list.moved.resize(static_cast<size_t>(dim_));
+    T* moved = list.moved.data();
+    double before = std::numeric_limits<double>::infinity();
+    for (int update = 0; update < kMostUpdates && is_open(id); ++update) {
+      const Moments moments = list.tail.update(rules_, state(id), moved);
+      if (list.tail.error(rules_, state(id)) <= kSeen) {
+        query(id).step(moved, moments, rules_, state(id));
+        continue;
+      }
+      // Not the update, but near it: good for the next state, not to judge this one.
+      const double residual = distance(state(id), moved, dim_);
+      if (residual <= rules_.limit(state(id)) / 8 || !(residual < before / 2) ||
+          !query(id).is_within_reach(moved, dim_))
+        return;
+      before = residual;
+      std::copy_n(moved, dim_, state(id));
+      query(id).guess(1);
+    }
+  }
+
+  void restart(ptrdiff_t id) {
+    query(id) = Query<T>();
+    std::copy_n(start_ + id * dim_, dim_, state(id));
   }
 
   // What max_steps updates lead to is promised exactly.
@@ -254,10 +352,7 @@ class PartRetrieval {
     for (ptrdiff_t id = 0; id < static_cast<ptrdiff_t>(queries_.size()); ++id)
       if (query(id).status() == Query<T>::Status::exhausted && !query(id).plain())
         again.push_back(id);
-    for (const ptrdiff_t id : again) {
-      query(id) = Query<T>();
-      std::copy_n(start_ + id * dim_, dim_, state(id));
-    }
+    for (const ptrdiff_t id : again) restart(id);
     rules_.accelerate = false;
     iterate_fully(std::move(again));
   }
@@ -269,6 +364,15 @@ class PartRetrieval {
   Rules<T> rules_;
   Execution execution_;
   std::vector<Query<T>> queries_;
+
+  // Of a query that was moved by few patterns: their groups, and how far its state may be from one
+  // of plain iteration.
+  struct Guess {
+    GroupList groups;
+    double error = 0;
+  };
+  std::vector<Guess> guesses_;
+  std::vector<List> lists_;
 };
 
 }  // namespace
@@ -286,6 +390,7 @@ Retrieval<T> retrieve(const Network<T>& network, const T* states, ptrdiff_t coun
                           tol,
                           accelerate,
                           network.beta(),
+                          extent.radius,
                           2 * network.beta() * extent.radius,
                           extent.mean.data(),
                           norm(extent.mean.data(), network.dim()) + extent.radius,

@@ -7,10 +7,16 @@
 // n exp(-tolerance) below rounding, what the list leaves out cannot be seen in that ball
 // (the idea of Elkan's and Hamerly's bounds for k-means).
 //
+// The weight of what a list leaves out at xi itself is bounded by the sum over all other groups of
+// kScreenRows exp(largest logit - m): far less than n exp(-margin).
+//
 // Lists consist of whole groups of neighbouring patterns, those whose largest logit in 16-bit
 // fixed point is within the margin and twice its error bound of the largest of all.
 #pragma once
 
+#include <cmath>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "quantized.hpp"
@@ -21,15 +27,34 @@ namespace hopfix {
 // Groups of kernels::kScreenRows neighbouring patterns, ascending.
 using GroupList = std::vector<std::int32_t>;
 
+// What screening says of one query.
+struct Shortlist {
+  GroupList groups;         // of the wide margin, if those are at most so many; else of the narrow
+  std::ptrdiff_t wide = 0;  // how many groups are within the wide margin
+  bool is_wide = false;
+  double beyond_narrow = 0;  // a bound of all the weight beyond the narrow margin
+};
+
 class Screening {
  public:
-  Screening(const QuantizedPatterns& patterns, double margin, const Execution& execution)
-      : patterns_(patterns), chunks_(patterns.size()), margin_(margin), execution_(execution) {}
+  // Lists of the wide margin where they have at most `longest` groups, else of the narrow.
+  Screening(const QuantizedPatterns& patterns, double wide, double narrow, std::ptrdiff_t longest,
+            const Execution& execution)
+      : patterns_(patterns),
+        chunks_(patterns.size()),
+        wide_(wide),
+        narrow_(narrow),
+        longest_(longest),
+        execution_(execution) {}
 
-  std::ptrdiff_t groups() const { return groups_before(patterns_.size()); }
+  static std::ptrdiff_t groups_of(std::ptrdiff_t patterns) {
+    return divide_up(patterns, kernels::kScreenRows);
+  }
 
-  // visit(query, list, worker) for each of `queries` states, in parallel. A list depends on its
-  // query alone.
+  std::ptrdiff_t groups() const { return groups_of(patterns_.size()); }
+
+  // visit(query, its Shortlist, worker) for each of `queries` states, in parallel. Lists depend on
+  // their query alone.
   template <class T, class Visit>
   void run(const T* states, std::ptrdiff_t queries, const Visit& visit) {
     const std::vector<Tile> tiles = cut(queries);
@@ -70,14 +95,11 @@ class Screening {
 
   struct Work {
     AlignedArray<std::int16_t> rows, tile;
-    AlignedArray<float> scale, margin, maxima;
-    std::vector<float> bound;
-    std::vector<GroupList> lists;
+    AlignedArray<float> scale, error, maxima;
+    std::vector<float> top, wide, narrow, beyond;
+    std::vector<std::int32_t> count;
+    std::vector<Shortlist> lists;
   };
-
-  static std::ptrdiff_t groups_before(std::ptrdiff_t pattern) {
-    return divide_up(pattern, kernels::kScreenRows);
-  }
 
   static std::vector<Tile> cut(std::ptrdiff_t queries) {
     const kernels::ScreenKernels* shapes = isa::table().screen;
@@ -97,16 +119,15 @@ class Screening {
     work.rows.reserve(lanes * stride);
     work.tile.reserve(lanes * stride);
     work.scale.reserve(lanes);
-    work.margin.reserve(lanes);
+    work.error.reserve(lanes);
     work.maxima.reserve(groups() * lanes);
     std::fill_n(work.scale.data(), lanes, 0.0f);
-    // Lanes without a query select nothing.
-    std::fill_n(work.margin.data(), lanes, -1.0f);
+    std::fill_n(work.error.data(), lanes, 0.0f);
     for (std::ptrdiff_t b = 0; b < tile.count; ++b) {
       const auto scaling = patterns_.quantize(states + (tile.first + b) * patterns_.dim(),
                                               work.rows.data() + b * stride);
       work.scale[b] = scaling.scale;
-      work.margin[b] = static_cast<float>((margin_ + 2 * scaling.error) * 1.000001);
+      work.error[b] = scaling.error;
     }
     tile.kernels->pack(work.rows.data(), tile.count, stride, work.tile.data());
   }
@@ -116,36 +137,77 @@ class Screening {
     const std::ptrdiff_t first = chunks_.first(chunk);
     tile.kernels->group_maxima(
         patterns_.block(first, std::min(chunks_.rows, patterns_.size() - first)), work.tile.data(),
-        work.scale.data(), work.maxima.data() + groups_before(first) * tile.kernels->lanes);
+        work.scale.data(), work.maxima.data() + groups_of(first) * tile.kernels->lanes);
   }
 
   // Row by row of the maxima, as they lie in memory. What cannot be compared is listed.
   void select(const Tile& tile, Work& work) const {
-    const std::ptrdiff_t lanes = tile.kernels->lanes, count = groups();
-    std::vector<float>& bound = work.bound;
-    bound.assign(work.maxima.data(), work.maxima.data() + lanes);
-    for (std::ptrdiff_t g = 1; g < count; ++g)
-      for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        bound[static_cast<std::size_t>(b)] =
-            std::max(bound[static_cast<std::size_t>(b)], work.maxima[g * lanes + b]);
-    for (std::ptrdiff_t b = 0; b < lanes; ++b) bound[static_cast<std::size_t>(b)] -= work.margin[b];
-    work.lists.resize(static_cast<std::size_t>(lanes));
-    for (GroupList& list : work.lists) list.clear();
-    for (std::ptrdiff_t g = 0; g < count; ++g) {
-      const float* maxima = work.maxima.data() + g * lanes;
-      bool any = false;
-      for (std::ptrdiff_t b = 0; b < lanes; ++b)
-        any |= !(maxima[b] < bound[static_cast<std::size_t>(b)]);
-      if (!any) continue;
-      for (std::ptrdiff_t b = 0; b < tile.count; ++b)
-        if (!(maxima[b] < bound[static_cast<std::size_t>(b)]))
-          work.lists[static_cast<std::size_t>(b)].push_back(static_cast<std::int32_t>(g));
+    find_bounds(tile, work);
+    const auto lanes = static_cast<std::size_t>(tile.kernels->lanes);
+    const auto count = static_cast<std::size_t>(tile.count);
+    work.lists.resize(lanes);
+    // From here on `wide` is the bound of the list that is wanted.
+    for (std::size_t b = 0; b < lanes; ++b) {
+      Shortlist& list = work.lists[b];
+      list.groups.clear();
+      list.wide = work.count[b];
+      list.is_wide = list.wide <= longest_;
+      if (!list.is_wide) work.wide[b] = work.narrow[b];
+      const auto error = static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
+      list.beyond_narrow =
+          1.001 * kernels::kScreenRows * std::exp(2 * error) * static_cast<double>(work.beyond[b]);
     }
+    const float* row = work.maxima.data();
+    for (std::int32_t group = 0; group < groups(); ++group, row += lanes) {
+      bool any = false;
+      for (std::size_t b = 0; b < lanes; ++b) any |= !(row[b] < work.wide[b]);
+      if (!any) continue;
+      for (std::size_t b = 0; b < count; ++b)
+        if (!(row[b] < work.wide[b])) work.lists[b].groups.push_back(group);
+    }
+  }
+
+  // The least logits of both lists, how many groups the wide one has and what is beyond the narrow.
+  void find_bounds(const Tile& tile, Work& work) const {
+    const auto lanes = static_cast<std::size_t>(tile.kernels->lanes);
+    const float* maxima = work.maxima.data();
+    const float* end = maxima + static_cast<std::size_t>(groups()) * lanes;
+    work.top.assign(maxima, maxima + lanes);
+    for (const float* row = maxima; row != end; row += lanes)
+      for (std::size_t b = 0; b < lanes; ++b) work.top[b] = std::max(work.top[b], row[b]);
+    work.wide.assign(lanes, std::numeric_limits<float>::infinity());
+    work.narrow = work.wide;
+    for (std::size_t b = 0; b < static_cast<std::size_t>(tile.count); ++b) {
+      const double error = 2.0 * static_cast<double>(work.error[static_cast<std::ptrdiff_t>(b)]);
+      work.wide[b] = work.top[b] - static_cast<float>((wide_ + error) * 1.000001);
+      work.narrow[b] = work.top[b] - static_cast<float>((narrow_ + error) * 1.000001);
+    }
+    work.beyond.assign(lanes, 0.0f);
+    work.count.assign(lanes, 0);
+    const float *top = work.top.data(), *wide = work.wide.data(), *narrow = work.narrow.data();
+    float* beyond = work.beyond.data();
+    std::int32_t* count = work.count.data();
+    for (const float* row = maxima; row != end; row += lanes)
+      for (std::size_t b = 0; b < lanes; ++b) {
+        beyond[b] += row[b] < narrow[b] ? exp_above(row[b] - top[b]) : 0.0f;
+        count[b] += row[b] < wide[b] ? 0 : 1;
+      }
+  }
+
+  // At least exp(x) / 1.0001 and at most 1.07 exp(x), or 1e-38, for x <= 0: the chords of 2^y
+  // between whole numbers y, by the layout of numbers in memory.
+  static float exp_above(float x) {
+    const float y = std::max(x * 1.442695f, -126.0f);
+    const auto bits = static_cast<std::int32_t>((y + 127.0f) * 8388608.0f);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
   }
 
   const QuantizedPatterns& patterns_;
   Chunks chunks_;
-  double margin_;
+  double wide_, narrow_;
+  std::ptrdiff_t longest_;
   Execution execution_;
 };
 

@@ -95,34 +95,49 @@ void test_error_bounds() {
   CHECK(worst > 0.01);  // a bound that says something
 }
 
+// Lists are complete whether all groups of the wide margin are wanted or none, and what is beyond
+// the narrow one weighs no more than they say.
 template <class T>
 void test_lists() {
-  bool complete = true;
-  std::size_t listed = 0, all = 0;
+  bool complete = true, bounded = true;
+  std::size_t listed = 0, all = 0, tight = 0;
   for (const double beta : {1.0, 30.0, 1e5}) {
     const Problem<T> p(700, 24, beta, 0.1, 7);
     const hopfix::Network<T> network(p.patterns.data(), p.n, p.dim, beta, p.log_weights.data());
-    constexpr double kMargin = 20;
-    for (const int threads : {1, 3}) {
-      hopfix::Screening screening(network.quantized(), kMargin, {threads, {}});
-      std::vector<hopfix::GroupList> lists(static_cast<std::size_t>(p.count));
-      screening.run(p.states.data(), p.count, [&](ptrdiff_t b, const hopfix::GroupList& list, int) {
-        lists[static_cast<std::size_t>(b)] = list;
-      });
-      for (ptrdiff_t b = 0; b < p.count; ++b) {
-        const auto& list = lists[static_cast<std::size_t>(b)];
-        long double largest = p.logit(0, b);
-        for (ptrdiff_t i = 0; i < p.n; ++i) largest = std::max(largest, p.logit(i, b));
-        for (ptrdiff_t i = 0; i < p.n; ++i)
-          if (p.logit(i, b) >= largest - kMargin)
-            complete = complete && std::find(list.begin(), list.end(),
-                                             i / hopfix::kernels::kScreenRows) != list.end();
-        listed += list.size();
-        all += static_cast<std::size_t>(screening.groups());
+    constexpr double kWide = 20, kNarrow = 5;
+    for (const int threads : {1, 3})
+      for (const ptrdiff_t longest : {1000, -1}) {
+        hopfix::Screening screening(network.quantized(), kWide, kNarrow, longest, {threads, {}});
+        std::vector<hopfix::Shortlist> lists(static_cast<std::size_t>(p.count));
+        screening.run(p.states.data(), p.count,
+                      [&](ptrdiff_t b, const hopfix::Shortlist& list, int) {
+                        lists[static_cast<std::size_t>(b)] = list;
+                      });
+        for (ptrdiff_t b = 0; b < p.count; ++b) {
+          const hopfix::Shortlist& list = lists[static_cast<std::size_t>(b)];
+          const auto is_in = [&](ptrdiff_t i) {
+            return std::find(list.groups.begin(), list.groups.end(),
+                             i / hopfix::kernels::kScreenRows) != list.groups.end();
+          };
+          CHECK(list.is_wide == (longest > 0));
+          long double largest = p.logit(0, b), beyond = 0, weight = 0;
+          for (ptrdiff_t i = 0; i < p.n; ++i) largest = std::max(largest, p.logit(i, b));
+          for (ptrdiff_t i = 0; i < p.n; ++i) {
+            const long double gap = largest - p.logit(i, b), share = std::exp(-gap);
+            weight += share;
+            if (!is_in(i)) beyond += share;
+            if (gap <= (list.is_wide ? kWide : kNarrow)) complete = complete && is_in(i);
+          }
+          bounded = bounded && beyond / weight <= static_cast<long double>(list.beyond_narrow);
+          tight += beyond > static_cast<long double>(list.beyond_narrow) / 100 && beyond > 0;
+          listed += list.groups.size();
+          all += static_cast<std::size_t>(screening.groups());
+        }
       }
-    }
   }
   CHECK(complete);
+  CHECK(bounded);
+  CHECK(tight > 0);
   CHECK(listed < all * 3 / 4);
 }
 

@@ -337,10 +337,16 @@ class Hopfield:
 
         From 512 patterns on, a query iterates on a short list of patterns wherever a bound on how
         far logits can move proves that the others' weights are below rounding; it goes back to
-        all patterns when its state leaves that reach. Inside a ball on which bounds of the
+        all patterns when its state leaves that reach. Where the others are above rounding, first
+        updates on the list are used if an update with all patterns proves that they led into a
+        ball that plain iteration contracts, and then the sums of the others are frozen as long
+        as a bound on their change is below rounding. Inside a ball on which bounds of the
         Jacobian make the update a contraction (in exact arithmetic), the iteration is accelerated
-        (Anderson 1965). The fixed point is that of plain iteration; what `max_steps` cuts short
-        are plain updates to the bit. With a tolerance below the dtype's epsilon all updates are.
+        (Anderson 1965). A few attractors, those of the patterns' mean and of seven patterns, are
+        computed when slow queries first ask for them; a query that comes so near to one that
+        plain iteration would end there takes it as its last step. The fixed point is that of
+        plain iteration; what `max_steps` cuts short are plain updates to the bit. With a
+        tolerance below the dtype's epsilon all updates are.
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)

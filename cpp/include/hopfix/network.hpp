@@ -50,6 +50,8 @@ struct Gradients {
 };
 
 class QuantizedPatterns;
+template <class T>
+class Attractors;
 
 template <class T>
 class Network {
@@ -89,6 +91,12 @@ class Network {
 
   // The patterns in 16-bit fixed point, for screening (src/quantized.hpp). O(n dim), once.
   const QuantizedPatterns& quantized() const;
+
+  // Stable fixed points (src/attractors.hpp): the one that an iteration reaches from the mean of
+  // the patterns, and those it reaches from seven patterns. Each at the cost of a few retrievals of
+  // one query, once.
+  const Attractors<T>& central_attractor(const Execution& execution) const;
+  const Attractors<T>& common_attractors(const Execution& execution) const;
 
   // out (count x dim) = f(states). O(n dim) a state.
   void update(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;

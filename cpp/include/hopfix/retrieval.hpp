@@ -19,9 +19,9 @@ struct Retrieval {
 // A query stops at the first state with |f(xi) - xi| <= tol max(1, |xi|), or after max_steps
 // updates. Cost: one update more than steps, which judges the returned state; from 512 patterns on
 // far less where queries iterate on proved short lists (src/screening.hpp). Inside a ball on which
-// the update is proved to be a contraction the iteration is accelerated (src/anderson.hpp): it
-// ends in the fixed point of the plain one. What max_steps cuts short is the result of plain
-// updates, to the bit.
+// the update is proved to be a contraction the iteration is accelerated (src/anderson.hpp), and
+// near an attractor of the network it is over (src/attractors.hpp): it ends in the fixed point of
+// the plain one. What max_steps cuts short is the result of plain updates, to the bit.
 template <class T>
 Retrieval<T> retrieve(const Network<T>& network, const T* states, std::ptrdiff_t count,
                       std::int64_t max_steps, double tol, const Execution& execution);
