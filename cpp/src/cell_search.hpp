@@ -14,34 +14,14 @@
 #include "hopfix/interval.hpp"
 #include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
-#include "weight_box.hpp"
 
 namespace hopfix {
 
-// Decides small boxes: certifies the point in the middle and compares its uniqueness ball.
-class BoxJudge {
- public:
-  // Keeps a reference.
-  BoxJudge(const Network<double>& network, bool single_precision)
-      : network_(network), certifier_(network), single_precision_(single_precision) {}
-
-  const Certifier& certifier() const { return certifier_; }
-
-  // sum_i p_i x_i at the middle of the box, rounded as asked.
-  std::vector<double> middle(const WeightBox& box) const;
-  // No point of the box and the simplex is further than this from `state`: for sum p = 1,
-  // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
-  double reach(const WeightBox& box, const std::vector<double>& state) const;
-  // Moves `state` to where Newton's method leads; whether f nearly has a fixed point there, an
-  // eigenvalue of J is 1 or nearly so, and no certificate can be had, unless even_certified.
-  bool leads_to_degenerate(std::vector<double>& state, bool even_certified,
-                           Certifier::Workspace& work) const;
-
- private:
-  const Network<double>& network_;
-  Certifier certifier_;
-  bool single_precision_;
-};
+// Moves `state` to where Newton's method leads; whether f nearly has a fixed point there, an
+// eigenvalue of J is 1 or nearly so, and no certificate can be had, unless even_certified.
+bool leads_to_degenerate(const Network<double>& network, const Certifier& certifier,
+                         std::vector<double>& state, bool even_certified,
+                         Certifier::Workspace& work);
 
 // Makes one region of degenerate ones whose states are within `nearby` of each other.
 void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions);
@@ -54,9 +34,12 @@ void resolve_duplicates(std::ptrdiff_t dim, CellList& list);
 // Leaves the first max_count points, and reports the others as undecided.
 void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
 
-// Contractor: `bool contract(WeightBox&, Workspace&) const`, false for a box without fixed points,
-// then `ptrdiff_t split_choice(const WeightBox&, const Workspace&) const`, a weight; both may
-// depend on nothing but the box. Workspace is default-constructible and counts newton_steps.
+// Contractor: a form of the equations with its boxes, as WeightContractor and HullContractor.
+// `Box whole() const` holds all fixed points; `bool contract(Box&, Workspace&) const` is false for
+// a box without any; `halves(const Box&, const Workspace&) const` are two boxes that cover one just
+// contracted, or nothing; all depend on nothing but the box. `width`, `middle` and `reach` of a box
+// tell its size, relative to that of the problem, a state in it, and how far from a state the fixed
+// points in it can be. Workspace is default-constructible and counts newton_steps.
 template <class Contractor>
 class CellSearch {
  public:
@@ -67,17 +50,17 @@ class CellSearch {
         options_(options),
         user_stop_(execution.stop_requested),
         execution_{execution.threads, [this] { return stop_now(); }},
-        judge_(network, options.single_precision),
+        certifier_(network),
         // No box shrinks below the rounding of the scores.
         smallest_(std::max(kSmallest, 64 * kUnitRoundoff * network.beta() *
                                           network.extent().radius * network.extent().radius)) {
     for (int t = 0; t < std::max(1, execution.threads); ++t)
-      certificate_work_.push_back(judge_.certifier().workspace());
+      certificate_work_.push_back(certifier_.workspace());
     work_.resize(certificate_work_.size());
   }
 
   CellList run() {
-    waiting_.push_back({WeightBox(network_.size()), 0});
+    waiting_.push_back({contractor_.whole(), 0});
     try {
       while (!waiting_.empty()) {
         if (const auto limit = limit_reached()) {
@@ -113,8 +96,10 @@ class CellSearch {
   // its uniqueness ball is so small that the boxes around it would have no end either.
   static constexpr int kPatience = 40;
 
+  using Box = typename Contractor::Box;
+
   struct Node {
-    WeightBox box;
+    Box box;
     int depth;
   };
   // What became of a node: nothing (no fixed point), a certified point, a region that stays
@@ -174,9 +159,9 @@ class CellSearch {
       throw std::runtime_error(
           "this thread does not round to nearest with gradual underflow: no proof is possible");
     Outcome outcome;
-    WeightBox box = node.box;
+    Box box = node.box;
     if (!contractor_.contract(box, work_[worker])) return outcome;
-    const double width = box.width();
+    const double width = contractor_.width(box);
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
     if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth, worker);
     if (outcome.undecided || (width > smallest_ && split(box, node.depth, worker, outcome)))
@@ -185,46 +170,46 @@ class CellSearch {
     return outcome;
   }
 
-  bool certify(const WeightBox& box, std::size_t worker, Outcome& outcome) const {
-    std::vector<double> state = judge_.middle(box);
-    const Certificate certificate =
-        judge_.certifier().certify(state.data(), *certificate_work_[worker]);
-    if (!certificate.certified() || !(judge_.reach(box, state) < certificate.uniqueness_radius))
+  std::vector<double> middle(const Box& box) const {
+    std::vector<double> state = contractor_.middle(box);
+    if (options_.single_precision)
+      for (double& value : state) value = static_cast<double>(static_cast<float>(value));
+    return state;
+  }
+
+  bool certify(const Box& box, std::size_t worker, Outcome& outcome) const {
+    std::vector<double> state = middle(box);
+    const Certificate certificate = certifier_.certify(state.data(), *certificate_work_[worker]);
+    if (!certificate.certified() ||
+        !(contractor_.reach(box, state) < certificate.uniqueness_radius))
       return false;
     outcome.certificate = certificate;
     outcome.state = std::move(state);
     return true;
   }
 
-  std::optional<UndecidedRegion> near_degenerate(const WeightBox& box, int depth,
+  std::optional<UndecidedRegion> near_degenerate(const Box& box, int depth,
                                                  std::size_t worker) const {
-    std::vector<double> state = judge_.middle(box);
-    if (!judge_.leads_to_degenerate(state, depth > kPatience, *certificate_work_[worker]))
+    std::vector<double> state = middle(box);
+    if (!leads_to_degenerate(network_, certifier_, state, depth > kPatience,
+                             *certificate_work_[worker]))
       return std::nullopt;
-    const double reach = judge_.reach(box, state);
+    const double reach = contractor_.reach(box, state);
     if (!(reach <= kDegenerateReach * network_.extent().radius)) return std::nullopt;
     return UndecidedRegion{std::move(state), reach, UndecidedReason::degenerate};
   }
 
-  UndecidedRegion middle_region(const WeightBox& box, UndecidedReason reason) const {
-    std::vector<double> state = judge_.middle(box);
-    const double reach = judge_.reach(box, state);
+  UndecidedRegion middle_region(const Box& box, UndecidedReason reason) const {
+    std::vector<double> state = middle(box);
+    const double reach = contractor_.reach(box, state);
     return {std::move(state), reach, reason};
   }
 
-  // In two, at the logarithmic mean of one weight; false where there is no double between.
-  bool split(const WeightBox& box, int depth, std::size_t worker, Outcome& outcome) const {
-    const std::ptrdiff_t i = contractor_.split_choice(box, work_[worker]);
-    const double low = box.lo()[i], high = box.hi()[i];
-    const double at = std::max(box.mean(i), low + 1e-3 * (high - low));
-    if (!(low < at && at < high)) return false;
-    WeightBox below = box, above = box;
-    below.hi()[i] = at;
-    below.log_hi()[i] = std::min(below.log_hi()[i], log_up(at));
-    above.lo()[i] = at;
-    above.log_lo()[i] = std::max(above.log_lo()[i], log_down(at));
-    outcome.halves.push_back({std::move(above), depth + 1});
-    outcome.halves.push_back({std::move(below), depth + 1});
+  bool split(const Box& box, int depth, std::size_t worker, Outcome& outcome) const {
+    auto halves = contractor_.halves(box, work_[worker]);
+    if (!halves) return false;
+    outcome.halves.push_back({std::move(halves->first), depth + 1});
+    outcome.halves.push_back({std::move(halves->second), depth + 1});
     return true;
   }
 
@@ -234,9 +219,9 @@ class CellSearch {
   const std::function<bool()> user_stop_;
   const Execution execution_;
   const Clock::time_point began_ = Clock::now();
-  BoxJudge judge_;
+  Certifier certifier_;
   double smallest_;
-  std::vector<decltype(judge_.certifier().workspace())> certificate_work_;
+  std::vector<decltype(certifier_.workspace())> certificate_work_;
   std::vector<typename Contractor::Workspace> work_;
   std::vector<Node> waiting_;
   CellList list_;

@@ -51,48 +51,16 @@ const char* describe(UndecidedReason reason) {
   return "";
 }
 
-std::vector<double> BoxJudge::middle(const WeightBox& box) const {
-  const ptrdiff_t dim = network_.dim();
-  std::vector<double> state(static_cast<size_t>(dim), 0.0);
-  double total = 0;
-  for (ptrdiff_t i = 0; i < box.size(); ++i) total += box.middle(i);
-  for (ptrdiff_t i = 0; i < box.size(); ++i) {
-    const double weight = box.middle(i) / total;
-    for (ptrdiff_t k = 0; k < dim; ++k)
-      state[static_cast<size_t>(k)] +=
-          weight * network_.patterns()[static_cast<size_t>(i * dim + k)];
-  }
-  if (single_precision_)
-    for (double& value : state) value = static_cast<double>(static_cast<float>(value));
-  return state;
-}
-
-bool BoxJudge::leads_to_degenerate(std::vector<double>& state, bool even_certified,
-                                   Certifier::Workspace& work) const {
+bool leads_to_degenerate(const Network<double>& network, const Certifier& certifier,
+                         std::vector<double>& state, bool even_certified,
+                         Certifier::Workspace& work) {
   // Just outside a fold nothing is fixed, but the state hardly moves.
   constexpr double kNearlyOne = 1e-3, kNearlyFixed = 1e-9;
-  NewtonSolver newton(network_);
+  NewtonSolver newton(network);
   newton.solve(state.data());
-  if (!(newton.residual(state.data()) <= kNearlyFixed * network_.extent().radius)) return false;
-  const Certificate certificate = certifier_.certify(state.data(), work);
+  if (!(newton.residual(state.data()) <= kNearlyFixed * network.extent().radius)) return false;
+  const Certificate certificate = certifier.certify(state.data(), work);
   return (even_certified || !certificate.certified()) && certificate.min_gap < kNearlyOne;
-}
-
-double BoxJudge::reach(const WeightBox& box, const std::vector<double>& state) const {
-  const ptrdiff_t dim = network_.dim(), n = box.size();
-  std::vector<double> offset(static_cast<size_t>(dim), 0.0), difference;
-  UpperBound spread(0), sizes(0);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    const double* x = network_.patterns().data() + i * dim;
-    const UpperBound distance = distance_bound(x, state.data(), dim, difference);
-    const double middle = box.middle(i);
-    for (ptrdiff_t k = 0; k < dim; ++k)
-      offset[static_cast<size_t>(k)] += middle * difference[static_cast<size_t>(k)];
-    const UpperBound radius(std::max(box.hi()[i] - middle, middle - box.lo()[i]));
-    spread = spread + (radius + UpperBound(kUnitRoundoff) * UpperBound(box.hi()[i])) * distance;
-    sizes = sizes + UpperBound(middle) * distance;
-  }
-  return (norm_bound(offset.data(), dim) + gamma_bound(n + 4) * sizes + spread).value();
 }
 
 void merge_regions(ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions) {
@@ -194,7 +162,7 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
     list.undecided.push_back({origin, HUGE_VAL, UndecidedReason::precision});
     return list;
   }
-  const WeightContractor contractor(form);
+  const WeightContractor contractor(network, form);
   return CellSearch<WeightContractor>(network, contractor, options, execution).run();
 }
 

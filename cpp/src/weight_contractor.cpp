@@ -432,7 +432,8 @@ bool WeightContractor::contract(WeightBox& box, Workspace& work) const {
 }
 
 // The fourth root is by experiment: fewer boxes than with the bend or the influence alone.
-ptrdiff_t WeightContractor::split_choice(const WeightBox& box, const Workspace& work) const {
+std::optional<std::pair<WeightBox, WeightBox>> WeightContractor::halves(
+    const WeightBox& box, const Workspace& work) const {
   ptrdiff_t choice = 0;
   double best = -1;
   for (ptrdiff_t i = 0; i < box.size(); ++i) {
@@ -441,7 +442,45 @@ ptrdiff_t WeightContractor::split_choice(const WeightBox& box, const Workspace& 
     best = value;
     choice = i;
   }
-  return choice;
+  const double low = box.lo()[choice], high = box.hi()[choice];
+  const double middle = std::max(box.mean(choice), low + 1e-3 * (high - low));
+  if (!(low < middle && middle < high)) return std::nullopt;
+  std::pair<WeightBox, WeightBox> parts{box, box};
+  auto& [above, below] = parts;
+  above.lo()[choice] = middle;
+  above.log_lo()[choice] = std::max(above.log_lo()[choice], log_down(middle));
+  below.hi()[choice] = middle;
+  below.log_hi()[choice] = std::min(below.log_hi()[choice], log_up(middle));
+  return parts;
+}
+
+std::vector<double> WeightContractor::middle(const WeightBox& box) const {
+  const ptrdiff_t dim = network_.dim();
+  std::vector<double> state(at(dim), 0.0);
+  double total = 0;
+  for (ptrdiff_t i = 0; i < box.size(); ++i) total += box.middle(i);
+  for (ptrdiff_t i = 0; i < box.size(); ++i) {
+    const double weight = box.middle(i) / total;
+    for (ptrdiff_t k = 0; k < dim; ++k)
+      state[at(k)] += weight * network_.patterns()[at(i * dim + k)];
+  }
+  return state;
+}
+
+double WeightContractor::reach(const WeightBox& box, const std::vector<double>& state) const {
+  const ptrdiff_t dim = network_.dim(), n = box.size();
+  std::vector<double> offset(at(dim), 0.0), difference;
+  UpperBound spread(0), sizes(0);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double* x = network_.patterns().data() + i * dim;
+    const UpperBound distance = distance_bound(x, state.data(), dim, difference);
+    const double middle = box.middle(i);
+    for (ptrdiff_t k = 0; k < dim; ++k) offset[at(k)] += middle * difference[at(k)];
+    const UpperBound radius(std::max(box.hi()[i] - middle, middle - box.lo()[i]));
+    spread = spread + (radius + UpperBound(kUnitRoundoff) * UpperBound(box.hi()[i])) * distance;
+    sizes = sizes + UpperBound(middle) * distance;
+  }
+  return (norm_bound(offset.data(), dim) + gamma_bound(n + 4) * sizes + spread).value();
 }
 
 }  // namespace hopfix

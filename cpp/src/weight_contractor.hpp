@@ -20,8 +20,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "hopfix/network.hpp"
 #include "weight_box.hpp"
 #include "weight_form.hpp"
 
@@ -29,6 +32,8 @@ namespace hopfix {
 
 class WeightContractor {
  public:
+  using Box = WeightBox;
+
   // Memory and counters of one thread.
   struct Workspace {
     std::int64_t newton_steps = 0;
@@ -43,16 +48,26 @@ class WeightContractor {
     std::vector<std::ptrdiff_t> pivots;
   };
 
-  // Keeps a reference.
-  explicit WeightContractor(const WeightForm& form) : form_(form) {}
+  // Keeps references.
+  WeightContractor(const Network<double>& network, const WeightForm& form)
+      : network_(network), form_(form) {}
 
+  Box whole() const { return Box(form_.size()); }
   // Applies the rules while they help. False if the box is proved to hold no fixed point.
-  bool contract(WeightBox& box, Workspace& work) const;
+  bool contract(Box& box, Workspace& work) const;
+  // The parts of a box just contracted above and below the logarithmic mean of one weight, which
+  // bends much and matters to all; none where there is no double between its ends.
+  std::optional<std::pair<Box, Box>> halves(const Box& box, const Workspace& work) const;
 
-  // The weight at which to split a box just contracted: one that bends much and matters to all.
-  std::ptrdiff_t split_choice(const WeightBox& box, const Workspace& work) const;
+  double width(const Box& box) const { return box.width(); }
+  // sum_i p_i x_i at the middle of the box.
+  std::vector<double> middle(const Box& box) const;
+  // No point of the box and the simplex is further than this from `state`: for sum p = 1,
+  // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
+  double reach(const Box& box, const std::vector<double>& state) const;
 
  private:
+  const Network<double>& network_;
   const WeightForm& form_;
 };
 

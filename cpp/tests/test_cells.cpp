@@ -154,7 +154,7 @@ void test_contraction_keeps_every_fixed_point() {
   const auto check = [&](const Problem& problem) {
     const Network network = problem.network();
     const WeightForm form(network);
-    const WeightContractor contractor(form);
+    const WeightContractor contractor(network, form);
     const CellList list = hopfix::fixed_points_by_cells(network, CellOptions{}, Execution{});
     CHECK(list.undecided.empty());
     for (ptrdiff_t i = 0; i < list.size(); ++i, ++points) {
@@ -171,24 +171,13 @@ void test_contraction_keeps_every_fixed_point() {
 }
 
 // Contractors with a fault each.
-class Faulty {
- public:
-  using Workspace = WeightContractor::Workspace;
-  explicit Faulty(const WeightForm& form) : sound_(form) {}
-  ptrdiff_t split_choice(const WeightBox& box, const Workspace& work) const {
-    return sound_.split_choice(box, work);
-  }
-
- protected:
-  WeightContractor sound_;
-};
-
 // Takes one box for empty.
-class Forgetful : public Faulty {
+class Forgetful : public WeightContractor {
  public:
-  Forgetful(const WeightForm& form, int victim) : Faulty(form), victim_(victim) {}
+  Forgetful(const Network& network, const WeightForm& form, int victim)
+      : WeightContractor(network, form), victim_(victim) {}
   bool contract(WeightBox& box, Workspace& work) const {
-    return sound_.contract(box, work) && count_++ != victim_;
+    return WeightContractor::contract(box, work) && count_++ != victim_;
   }
 
  private:
@@ -197,11 +186,12 @@ class Forgetful : public Faulty {
 };
 
 // Takes off a share of every interval.
-class Shrinking : public Faulty {
+class Shrinking : public WeightContractor {
  public:
-  Shrinking(const WeightForm& form, double share) : Faulty(form), share_(share) {}
+  Shrinking(const Network& network, const WeightForm& form, double share)
+      : WeightContractor(network, form), share_(share) {}
   bool contract(WeightBox& box, Workspace& work) const {
-    if (!sound_.contract(box, work)) return false;
+    if (!WeightContractor::contract(box, work)) return false;
     for (ptrdiff_t i = 0; i < box.size(); ++i) box.hi()[i] -= share_ * (box.hi()[i] - box.lo()[i]);
     return true;
   }
@@ -211,11 +201,11 @@ class Shrinking : public Faulty {
 };
 
 // Steps inwards where it should step outwards.
-class WrongWay : public Faulty {
+class WrongWay : public WeightContractor {
  public:
-  using Faulty::Faulty;
+  using WeightContractor::WeightContractor;
   bool contract(WeightBox& box, Workspace& work) const {
-    if (!sound_.contract(box, work)) return false;
+    if (!WeightContractor::contract(box, work)) return false;
     for (ptrdiff_t i = 0; i < box.size(); ++i) {
       for (int step = 0; step < 400; ++step) {
         box.lo()[i] = hopfix::next_up(box.lo()[i]);
@@ -238,15 +228,15 @@ void test_faults_are_seen() {
   constexpr ptrdiff_t kAll = 31;
   const Network network = problem.network();
   const WeightForm form(network);
-  CHECK(points_found(network, WeightContractor(form)) == kAll);
+  CHECK(points_found(network, WeightContractor(network, form)) == kAll);
   int seen = 0;
   for (int victim = 0; victim < 60; ++victim)
-    seen += points_found(network, Forgetful(form, victim)) != kAll;
+    seen += points_found(network, Forgetful(network, form, victim)) != kAll;
   std::printf("%d of 60 searches that forget one box find too few points\n", seen);
   CHECK(seen >= 50);
-  CHECK(points_found(network, Forgetful(form, 100000)) == kAll);
-  CHECK(points_found(network, Shrinking(form, 0.25)) != kAll);
-  CHECK(points_found(network, WrongWay(form)) != kAll);
+  CHECK(points_found(network, Forgetful(network, form, 100000)) == kAll);
+  CHECK(points_found(network, Shrinking(network, form, 0.25)) != kAll);
+  CHECK(points_found(network, WrongWay(network, form)) != kAll);
 }
 
 void test_modes_that_break_proofs_are_refused() {
