@@ -3,7 +3,10 @@
 #include <numeric>
 
 #include "cell_search.hpp"
+#include "exchangeable.hpp"
 #include "hopfix/newton.hpp"
+#include "orbits.hpp"
+#include "symmetric_contractor.hpp"
 #include "weight_contractor.hpp"
 #include "weight_form.hpp"
 
@@ -43,6 +46,8 @@ const char* describe(UndecidedReason reason) {
       return "max_boxes reached";
     case UndecidedReason::count_limit:
       return "max_count reached";
+    case UndecidedReason::memory_limit:
+      return "more fixed points by symmetry than 8 GiB hold: pass max_count";
     case UndecidedReason::time_limit:
       return "time_limit reached";
     case UndecidedReason::interrupted:
@@ -148,6 +153,27 @@ void truncate(ptrdiff_t dim, std::int64_t max_count, CellList& list) {
   keep(dim, list, [&](size_t i) { return i < limit; });
 }
 
+namespace {
+
+// Where patterns are so large that coefficients might overflow, symmetry is not looked for.
+std::vector<ExchangeableClass> symmetry_of(const Network<double>& network, const ScaledGram& gram) {
+  constexpr double kLargestProduct = 1e280;
+  if (!(gram.largest().value() < kLargestProduct)) return {};
+  return exchangeable_classes(network, gram);
+}
+
+CellList search_orbits(const Network<double>& network, const ScaledGram& gram,
+                       const std::vector<ExchangeableClass>& classes, const CellOptions& options,
+                       const Execution& execution) {
+  CellOptions inner = options;
+  inner.single_precision = false;  // images are rounded, once
+  const SymmetricContractor contractor(network, gram, classes);
+  CellList list = CellSearch<SymmetricContractor>(network, contractor, inner, execution).run();
+  return expand_orbits(network, classes, std::move(list), options, execution);
+}
+
+}  // namespace
+
 CellList fixed_points_by_cells(const Network<double>& network, const CellOptions& options,
                                const Execution& execution) {
   static_assert(kMostPatternsOfCells == WeightForm::kMostPatterns);
@@ -155,7 +181,12 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
     throw std::invalid_argument("too many patterns for the exhaustive search");
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
-  const WeightForm form(network);
+  const ScaledGram gram(network);
+  if (options.symmetry) {
+    const std::vector<ExchangeableClass> classes = symmetry_of(network, gram);
+    if (!classes.empty()) return search_orbits(network, gram, classes, options, execution);
+  }
+  const WeightForm form(network, gram);
   if (!form.in_range()) {
     CellList list;
     const std::vector<double> origin(static_cast<size_t>(network.dim()));

@@ -34,6 +34,7 @@ def search(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     seed: int,
     progress: Progress | None,
 ) -> FixedPoints:
@@ -43,13 +44,15 @@ def search(
         method = "closed_form"
     interruption: BaseException | None
     if method == "auto":
-        result, interruption = _auto(network, max_boxes, max_count, time_limit, seed, progress)
+        result, interruption = _auto(
+            network, max_boxes, max_count, time_limit, symmetry, seed, progress
+        )
     elif method == "closed_form":
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
         )
     elif method == "cells":
-        result, interruption = _cells(network, max_boxes, max_count, time_limit, progress)
+        result, interruption = _cells(network, max_boxes, max_count, time_limit, symmetry, progress)
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress)
     if interruption is not None:
@@ -64,6 +67,7 @@ def _auto(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     seed: int,
     progress: Progress | None,
 ) -> tuple[FixedPoints, BaseException | None]:
@@ -76,7 +80,7 @@ def _auto(
         of_a_box = _SECONDS_OF_A_BOX + _SECONDS_OF_A_BOX_PER_CUBE * n**3
         budget = int(_AUTO_SECONDS / of_a_box) if max_boxes is None else max_boxes
         started = time.monotonic()
-        result, interruption = _cells(network, budget, max_count, time_limit, progress)
+        result, interruption = _cells(network, budget, max_count, time_limit, symmetry, progress)
         out_of_reach = {_core.reason_box_limit, _core.reason_precision}
         if interruption is not None or not out_of_reach & {x.reason for x in result.undecided}:
             return result, interruption
@@ -117,6 +121,7 @@ def _cells(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     progress: Progress | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     n = len(network.patterns)
@@ -129,6 +134,7 @@ def _cells(
         2**62 if max_boxes is None else max_boxes,
         2**62 if max_count is None else max_count,
         np.inf if time_limit is None else time_limit,
+        symmetry,
         network.dtype == np.float32,
         progress,
         network._threads,
@@ -145,6 +151,8 @@ def _cells(
             newton_steps=columns["newton_steps"],
             depth=columns["depth"],
             seconds=columns["seconds"],
+            symmetry=tuple(tuple(members) for members in columns["symmetry"]),
+            representatives=columns["representatives"],
             arithmetic=_ARITHMETIC,
             version=_core.version,
         ),
