@@ -37,7 +37,15 @@ _RANDOM = [
     (4, 10, 4, 20.0, 29),
     (4, 10, 4, 50.0, 43),
     (3, 6, 1, 200.0, 15),
-    (4, 20, 0, 20.0, None),
+    (4, 20, 3, 20.0, 51),
+    (6, 30, 3, 10.0, None),
+]
+# Many patterns in few dimensions: no list of starts covers them in reasonable time.
+_MANY = [
+    (2, 100, 3, 50.0, 17),
+    (2, 1000, 3, 50.0, None),
+    (3, 50, 3, 30.0, 65),
+    (3, 500, 3, 30.0, None),
 ]
 _DIGITS = {4: 1, 6: 27, 8: 51, 10: 81, 15: 119, 20: 179, 30: 283, 50: 455}
 
@@ -51,12 +59,27 @@ class Case:
     beta: float
     known: int | None
     methods: tuple[str, ...] = ("cells", "starts")
+    log_weights: Array | None = None
 
 
 def unit_patterns(d: int, n: int, seed: int) -> Array:
     """Return n random unit patterns of dimension d, (n, d)."""
     columns = np.random.default_rng(seed).normal(size=(d, n))
     return np.ascontiguousarray((columns / np.linalg.norm(columns, axis=0)).T)
+
+
+def density(n: int, bandwidth: float) -> Case:
+    """Return the kernel density estimate of n points around six centres of the plane.
+
+    The fixed points of mean shift are its modes, saddles and minima.
+    """
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(6, 2))
+    points = centres[rng.integers(6, size=n)] + rng.normal(size=(n, 2))
+    beta = bandwidth**-2
+    log_weights = -beta / 2 * (points**2).sum(axis=1)
+    name = f"density estimate d=2 N={n}"
+    return Case(name, points, beta, None, ("cells",), log_weights)
 
 
 def cases() -> Iterator[Case]:
@@ -67,6 +90,11 @@ def cases() -> Iterator[Case]:
     yield Case("orthonormal N=16", np.eye(16), 20.0, 65535, ("closed_form",))
     for d, n, seed, beta, known in _RANDOM:
         yield Case(f"random d={d} N={n} seed={seed}", unit_patterns(d, n, seed), beta, known)
+    for d, n, seed, beta, known in _MANY:
+        patterns = unit_patterns(d, n, seed)
+        yield Case(f"random d={d} N={n} seed={seed}", patterns, beta, known, ("cells",))
+    yield density(1000, 0.5)
+    yield density(5000, 0.5)
     patterns = digits().patterns
     for beta, known in _DIGITS.items():
         yield Case("digits", patterns, float(beta), known)
@@ -80,7 +108,9 @@ def beside() -> list[Case]:
 
 def search(case: Case, method: str, threads: int) -> dict[str, Any]:
     """Run one search, a short one three times, and keep the best time."""
-    network = hopfix.Hopfield(case.patterns, case.beta, num_threads=threads)
+    network = hopfix.Hopfield(
+        case.patterns, case.beta, log_weights=case.log_weights, num_threads=threads
+    )
     seconds: list[float] = []
     while len(seconds) < 3 and sum(seconds) < 2:
         start = time.perf_counter()
@@ -97,7 +127,9 @@ def search(case: Case, method: str, threads: int) -> dict[str, Any]:
         "certified": int(found.certified.sum()),
         "degree_sum": found.degree_sum,
         "completeness": found.completeness,
+        "form": None if found.proof is None else found.proof.form,
         "boxes": None if found.proof is None else found.proof.boxes,
+        "newton_steps": None if found.proof is None else found.proof.newton_steps,
         "seconds": min(seconds),
     }
 

@@ -317,7 +317,7 @@ def test_beyond_double_precision_nothing_is_claimed():
 
 def test_too_many_patterns_are_an_error():
     with pytest.raises(ValueError, match=r"patterns.*129.*128"):
-        hopfix.Hopfield(np.ones((129, 2))).fixed_points("cells")
+        hopfix.Hopfield(naive.unit_patterns(20, 129, 0)).fixed_points("cells")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "many"], ids=repr)
@@ -447,7 +447,7 @@ def test_auto_turns_to_starts_within_a_budget_of_boxes():
 
 
 def test_auto_does_not_search_many_patterns_exhaustively():
-    found = hopfix.Hopfield(naive.unit_patterns(2, 40, 1), 2.0).fixed_points()
+    found = hopfix.Hopfield(naive.unit_patterns(20, 40, 1), 2.0).fixed_points()
     assert found.method == "starts"
 
 

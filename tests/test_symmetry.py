@@ -48,8 +48,8 @@ def assert_same_points(one, other):
 def both(patterns, beta, log_weights=None, **options):
     """The lists with symmetry and without."""
     net = hopfix.Hopfield(patterns, beta, log_weights=log_weights)
-    with_it = net.fixed_points("cells", **options)
-    without = net.fixed_points("cells", symmetry=False, **options)
+    with_it = net.fixed_points("cells", form="weights", **options)
+    without = net.fixed_points("cells", form="weights", symmetry=False, **options)
     assert without.proof.symmetry == ()
     return with_it, without
 
@@ -205,7 +205,8 @@ def test_only_what_is_exact_counts(patterns, log_weights, symmetry):
     net = hopfix.Hopfield(
         patterns, 1.5 / np.square(patterns).sum(axis=1).max(initial=1e-300), log_weights=log_weights
     )
-    assert net.fixed_points("cells").proof.symmetry == symmetry
+    assert net.fixed_points("cells", form="weights").proof.symmetry == symmetry
+    assert net.fixed_points("cells", form="hull").proof.symmetry == ()
 
 
 # -------------------------------------------------------------------------------- certificates

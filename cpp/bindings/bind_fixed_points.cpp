@@ -87,10 +87,11 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   return py::make_tuple(summary, take_pending_exception());
 }
 
-py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_t max_count,
-                   double time_limit, bool symmetry, bool single_precision,
+py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_boxes,
+                   std::int64_t max_count, double time_limit, bool symmetry, bool single_precision,
                    const py::object& progress, int threads) {
   CellOptions options;
+  options.form = form;
   options.symmetry = symmetry;
   options.max_boxes = max_boxes;
   options.max_count = max_count;
@@ -110,6 +111,7 @@ py::tuple by_cells(const Network64& network, std::int64_t max_boxes, std::int64_
   summary["undecided"] = undecided;
   summary["symmetry"] = list.symmetry;
   summary["representatives"] = list.representatives;
+  summary["form"] = list.form;
   summary["boxes"] = list.boxes;
   summary["newton_steps"] = list.newton_steps;
   summary["depth"] = list.depth;
@@ -132,8 +134,15 @@ Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, dou
 void bind_fixed_points(py::module_& m) {
   m.def("certify", &certify);
   m.def("fixed_points_by_starts", &by_starts);
+  py::enum_<CellForm>(m, "CellForm")
+      .value("automatic", CellForm::automatic)
+      .value("weights", CellForm::weights)
+      .value("hull", CellForm::hull);
   m.def("fixed_points_by_cells", &by_cells);
-  m.attr("most_patterns_of_cells") = kMostPatternsOfCells;
+  m.def("plan_cells", [](const Network64& network, CellForm form) {
+    const CellPlan plan = plan_cells(network, form);
+    return py::make_tuple(plan.form, plan.seconds_of_a_box);
+  });
   m.attr("reason_box_limit") = describe(UndecidedReason::box_limit);
   m.attr("reason_precision") = describe(UndecidedReason::precision);
   m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);

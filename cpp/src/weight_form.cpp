@@ -63,8 +63,7 @@ ScaledGram::ScaledGram(const Network<double>& network) : n_(network.size()) {
            UpperBound(network.beta()) * UpperBound(kUnderflow);
 }
 
-WeightForm::WeightForm(const Network<double>& network)
-    : WeightForm(network, ScaledGram(network)) {}
+WeightForm::WeightForm(const Network<double>& network) : WeightForm(network, ScaledGram(network)) {}
 
 WeightForm::WeightForm(const Network<double>& network, const ScaledGram& gram)
     : WeightForm(network, gram, alone(network.size())) {}

@@ -85,8 +85,18 @@ def fixed_points_by_starts(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+
+class CellForm:
+    automatic: CellForm
+    weights: CellForm
+    hull: CellForm
+    @property
+    def name(self) -> str: ...
+
+def plan_cells(network: Network64, form: CellForm) -> tuple[CellForm, float]: ...
 def fixed_points_by_cells(
     network: Network64,
+    form: CellForm,
     max_boxes: int,
     max_count: int,
     time_limit: float,
@@ -96,7 +106,6 @@ def fixed_points_by_cells(
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 
-most_patterns_of_cells: int
 reason_box_limit: str
 reason_precision: str
 

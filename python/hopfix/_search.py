@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int], object]
 
 # Orthonormal networks up to this size are listed in closed form by method="auto"; others are
-# searched exhaustively, within as many boxes as take some three seconds on two cores.
+# searched exhaustively, within as many boxes as take some three seconds on two cores, where these
+# are enough to get anywhere.
 _AUTO_CLOSED_FORM_UP_TO = 16
-_AUTO_CELLS_UP_TO = 30
 _AUTO_SECONDS = 3.0
-_SECONDS_OF_A_BOX, _SECONDS_OF_A_BOX_PER_CUBE = 1e-5, 4.5e-9
+_AUTO_FEWEST_BOXES = 1_000
+_AUTO_WEIGHTS_UP_TO = 30
+
+FORMS = {
+    "auto": _core.CellForm.automatic,
+    "weights": _core.CellForm.weights,
+    "hull": _core.CellForm.hull,
+}
 
 _ARITHMETIC = "IEEE 754 binary64, round-to-nearest, all rounding bounded outwards"
 
@@ -31,6 +38,7 @@ def search(
     method: str,
     *,
     certify: bool,
+    form: str,
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
@@ -45,14 +53,16 @@ def search(
     interruption: BaseException | None
     if method == "auto":
         result, interruption = _auto(
-            network, max_boxes, max_count, time_limit, symmetry, seed, progress
+            network, form, max_boxes, max_count, time_limit, symmetry, seed, progress
         )
     elif method == "closed_form":
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
         )
     elif method == "cells":
-        result, interruption = _cells(network, max_boxes, max_count, time_limit, symmetry, progress)
+        result, interruption = _cells(
+            network, form, max_boxes, max_count, time_limit, symmetry, progress
+        )
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress)
     if interruption is not None:
@@ -64,6 +74,7 @@ def search(
 
 def _auto(
     network: Hopfield,
+    form: str,
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
@@ -75,18 +86,34 @@ def _auto(
 
     The budget counts boxes, not seconds, so that the result does not depend on the machine.
     """
-    n = network.patterns.shape[0]
-    if n <= _AUTO_CELLS_UP_TO:
-        of_a_box = _SECONDS_OF_A_BOX + _SECONDS_OF_A_BOX_PER_CUBE * n**3
-        budget = int(_AUTO_SECONDS / of_a_box) if max_boxes is None else max_boxes
+    budget = _boxes_worth_trying(network, form)
+    if budget >= _AUTO_FEWEST_BOXES:
         started = time.monotonic()
-        result, interruption = _cells(network, budget, max_count, time_limit, symmetry, progress)
+        result, interruption = _cells(
+            network,
+            form,
+            budget if max_boxes is None else max_boxes,
+            max_count,
+            time_limit,
+            symmetry,
+            progress,
+        )
         out_of_reach = {_core.reason_box_limit, _core.reason_precision}
         if interruption is not None or not out_of_reach & {x.reason for x in result.undecided}:
             return result, interruption
         if time_limit is not None:
             time_limit = max(time_limit - (time.monotonic() - started), 1e-3)
     return _starts(network, max_count, time_limit, seed, progress)
+
+
+def _boxes_worth_trying(network: Hopfield, form: str) -> int:
+    try:
+        chosen, seconds_of_a_box = _core.plan_cells(network._core64, FORMS[form])
+    except ValueError:  # too many patterns in too many dimensions
+        return 0
+    if chosen == _core.CellForm.weights and len(network.patterns) > _AUTO_WEIGHTS_UP_TO:
+        return 0
+    return int(_AUTO_SECONDS / seconds_of_a_box)
 
 
 def _starts(
@@ -118,19 +145,16 @@ def _starts(
 
 def _cells(
     network: Hopfield,
+    form: str,
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
     symmetry: bool,
     progress: Progress | None,
 ) -> tuple[FixedPoints, BaseException | None]:
-    n = len(network.patterns)
-    if n > _core.most_patterns_of_cells:
-        raise ValueError(
-            f"patterns: got {n}, need at most {_core.most_patterns_of_cells} for method 'cells'"
-        )
     columns, interruption = _core.fixed_points_by_cells(
         network._core64,
+        FORMS[form],
         2**62 if max_boxes is None else max_boxes,
         2**62 if max_count is None else max_count,
         np.inf if time_limit is None else time_limit,
@@ -147,6 +171,7 @@ def _cells(
         proved=not left,
         left=left,
         proof=Proof(
+            form=columns["form"].name,
             boxes=columns["boxes"],
             newton_steps=columns["newton_steps"],
             depth=columns["depth"],

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Undecided(NamedTuple):
@@ -44,7 +44,8 @@ class Proof:
     """What an exhaustive search did, for a reader who wants to run it again.
 
     Attributes:
-        boxes: boxes of weights examined.
+        form: what the boxes were boxes of, "weights" or "hull" (see `Hopfield.fixed_points`).
+        boxes: boxes examined.
         newton_steps: linear systems inverted for them.
         depth: most splits above one box.
         seconds: time taken.
@@ -56,6 +57,7 @@ class Proof:
         representatives: points found by the search itself, where there is symmetry.
     """
 
+    form: str
     boxes: int
     newton_steps: int
     depth: int

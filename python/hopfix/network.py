@@ -20,7 +20,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._results import Certificates, Retrieval, certificates_from
-from hopfix._search import Progress, search
+from hopfix._search import FORMS, Progress, search
 from hopfix.fixed_points import FixedPoints
 
 _METHODS = ("auto", "cells", "starts", "closed_form")
@@ -377,6 +377,7 @@ class Hopfield:
         method: str = "auto",
         *,
         certify: bool = True,
+        form: str = "auto",
         max_boxes: int | None = None,
         max_count: int | None = None,
         time_limit: float | None = None,
@@ -387,25 +388,29 @@ class Hopfield:
         """Find fixed points of every Morse index.
 
         Args:
-            method: "cells": exhaustive search over boxes of the weights, which finds all points
-                and proves that there are no others; N ≤ 128, in practice up to about 20 patterns
-                of any dimension; "starts": Newton from many starts, which finds most points of
-                small problems and cannot know that it has found all; "closed_form": all points,
-                for orthogonal patterns of equal norm (ValueError otherwise); "auto": closed form
-                where it applies and N ≤ 16; else "cells" up to N = 30, within as many boxes as
-                take a few seconds; "starts" where these do not do.
+            method: "cells": exhaustive search over boxes, which finds all points and proves that
+                there are no others; in practice for up to about 20 patterns of any dimension, or
+                for many in few dimensions (1,000 in two, 500 in three, 30 in six); "starts":
+                Newton from many starts, which finds most points of small problems and cannot know
+                that it has found all; "closed_form": all points, for orthogonal patterns of equal
+                norm (ValueError otherwise); "auto": closed form where it applies and N ≤ 16; else
+                "cells" where it may end in a few seconds, within as many boxes as take these;
+                "starts" where they do not do.
             certify: False skips the certificates of "closed_form". "cells" and "starts" tell
                 points apart by their certificates and always make them.
+            form: what the boxes of "cells" are boxes of: "weights", the softmax weights (N ≤ 128);
+                "hull", coordinates of the affine hull of the patterns (of at most 8 dimensions);
+                "auto": what is faster, as a rule.
             max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts".
             max_count: stop when this many points are known. Needed for "cells" where symmetry
                 makes more points than 8 GiB hold: without, it lists one of every orbit.
             time_limit: stop after about this many seconds.
-            symmetry: "cells" looks for exchangeable patterns, searches for one point of every
-                orbit under their exchanges and lists its images with the certificates these
-                take over. Patterns i and j are exchangeable if, without any rounding, b_i = b_j,
-                ‖x_i‖ = ‖x_j‖ and x_i·x_k = x_j·x_k for every other k: unit vectors, regular
-                simplices, ±x orthogonal to all others, duplicates; not what is only so to
-                rounding. False: every point is searched for.
+            symmetry: over weights, "cells" looks for exchangeable patterns, searches for one
+                point of every orbit under their exchanges, and lists its images with the
+                certificates these take over. Patterns i and j are exchangeable if, without any
+                rounding, b_i = b_j, ‖x_i‖ = ‖x_j‖ and x_i·x_k = x_j·x_k for every other k: unit
+                vectors, regular simplices, ±x orthogonal to all others, duplicates; not what is
+                so only to rounding. False: every point is searched for.
             seed: of the random starts; the result depends on nothing else.
             progress: called now and then as progress(done, total) in this thread ("cells":
                 boxes examined, and boxes known so far); an exception it raises ends the search.
@@ -422,6 +427,8 @@ class Hopfield:
         """
         if method not in _METHODS:
             raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
+        if form not in tuple(FORMS):
+            raise ValueError(f"form: got {form!r}, need one of {', '.join(FORMS)}")
         for name, value in (("certify", certify), ("symmetry", symmetry)):
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
@@ -431,6 +438,7 @@ class Hopfield:
             self,
             method,
             certify=bool(certify),
+            form=form,
             max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
