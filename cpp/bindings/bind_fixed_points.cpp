@@ -90,10 +90,11 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
 }
 
 py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_boxes,
-                   std::int64_t max_count, double time_limit, bool single_precision,
+                   std::int64_t max_count, double time_limit, bool symmetry, bool single_precision,
                    const py::object& progress, int threads) {
   CellOptions options;
   options.form = form;
+  options.symmetry = symmetry;
   options.max_boxes = max_boxes;
   options.max_count = max_count;
   options.time_limit = time_limit;
@@ -110,6 +111,8 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
     undecided.append(py::make_tuple(to_array(region.state, {network.dim()}), region.radius,
                                     describe(region.reason)));
   summary["undecided"] = undecided;
+  summary["symmetry"] = list.symmetry;
+  summary["representatives"] = list.representatives;
   summary["form"] = list.form;
   summary["boxes"] = list.boxes;
   summary["newton_steps"] = list.newton_steps;

@@ -163,10 +163,11 @@ class CellSearch {
     if (!contractor_.contract(box, work_[worker])) return outcome;
     const double width = contractor_.width(box);
     if (width <= kSmall && certify(box, worker, outcome)) return outcome;
-    if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth, worker);
+    if (width <= kNear) outcome.undecided = near_degenerate(box, node.depth > kPatience, worker);
     if (outcome.undecided || (width > smallest_ && split(box, node.depth, worker, outcome)))
       return outcome;
-    outcome.undecided = middle_region(box, UndecidedReason::precision);
+    outcome.undecided = near_degenerate(box, true, worker);
+    if (!outcome.undecided) outcome.undecided = middle_region(box, UndecidedReason::precision);
     return outcome;
   }
 
@@ -188,10 +189,10 @@ class CellSearch {
     return true;
   }
 
-  std::optional<UndecidedRegion> near_degenerate(const Box& box, int depth,
+  std::optional<UndecidedRegion> near_degenerate(const Box& box, bool even_certified,
                                                  std::size_t worker) const {
     std::vector<double> state = middle(box);
-    if (!leads_to_degenerate(network_, certifier_, state, depth > kPatience,
+    if (!leads_to_degenerate(network_, certifier_, state, even_certified,
                              *certificate_work_[worker]))
       return std::nullopt;
     const double reach = contractor_.reach(box, state);

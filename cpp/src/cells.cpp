@@ -4,10 +4,13 @@
 #include <string>
 
 #include "cell_search.hpp"
+#include "exchangeable.hpp"
 #include "hopfix/affine_hull.hpp"
 #include "hopfix/newton.hpp"
 #include "hull_contractor.hpp"
 #include "hull_form.hpp"
+#include "orbits.hpp"
+#include "symmetric_contractor.hpp"
 #include "weight_contractor.hpp"
 #include "weight_form.hpp"
 
@@ -47,6 +50,8 @@ const char* describe(UndecidedReason reason) {
       return "max_boxes reached";
     case UndecidedReason::count_limit:
       return "max_count reached";
+    case UndecidedReason::memory_limit:
+      return "more fixed points by symmetry than 8 GiB hold: pass max_count";
     case UndecidedReason::time_limit:
       return "time_limit reached";
     case UndecidedReason::interrupted:
@@ -171,6 +176,23 @@ CellList search(const Network<double>& network, const Contractor& contractor,
   return list;
 }
 
+// Where patterns are so large that coefficients might overflow, symmetry is not looked for.
+std::vector<ExchangeableClass> symmetry_of(const Network<double>& network, const ScaledGram& gram) {
+  constexpr double kLargestProduct = 1e280;
+  if (!(gram.largest().value() < kLargestProduct)) return {};
+  return exchangeable_classes(network, gram);
+}
+
+CellList search_orbits(const Network<double>& network, const ScaledGram& gram,
+                       const std::vector<ExchangeableClass>& classes, const CellOptions& options,
+                       const Execution& execution) {
+  CellOptions inner = options;
+  inner.single_precision = false;  // images are rounded, once
+  const SymmetricContractor contractor(network, gram, classes);
+  CellList list = search(network, contractor, inner, execution, CellForm::weights);
+  return expand_orbits(network, classes, std::move(list), options, execution);
+}
+
 // By measurement on random patterns: the two forms are level near three patterns a dimension.
 CellForm better_form(ptrdiff_t n, ptrdiff_t rank) {
   return rank <= kHighestRankOfHullCells && n > 3 * rank + 1 ? CellForm::hull : CellForm::weights;
@@ -213,7 +235,12 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
     if (!form.usable()) return out_of_range(network, chosen);
     return search(network, HullContractor(form), options, execution, chosen);
   }
-  const WeightForm form(network);
+  const ScaledGram gram(network);
+  if (options.symmetry) {
+    const std::vector<ExchangeableClass> classes = symmetry_of(network, gram);
+    if (!classes.empty()) return search_orbits(network, gram, classes, options, execution);
+  }
+  const WeightForm form(network, gram);
   if (!form.in_range()) return out_of_range(network, chosen);
   return search(network, WeightContractor(network, form), options, execution, chosen);
 }

@@ -30,6 +30,13 @@
 
 namespace hopfix {
 
+// sum_i p_i x_i at the middle of a box.
+std::vector<double> middle_state(const Network<double>& network, const WeightBox& box);
+// No point of the box and the simplex is further than this from `state`: for sum p = 1,
+// |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
+double reach_from(const Network<double>& network, const WeightBox& box,
+                  const std::vector<double>& state);
+
 class WeightContractor {
  public:
   using Box = WeightBox;
@@ -60,11 +67,10 @@ class WeightContractor {
   std::optional<std::pair<Box, Box>> halves(const Box& box, const Workspace& work) const;
 
   double width(const Box& box) const { return box.width(); }
-  // sum_i p_i x_i at the middle of the box.
-  std::vector<double> middle(const Box& box) const;
-  // No point of the box and the simplex is further than this from `state`: for sum p = 1,
-  // |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
-  double reach(const Box& box, const std::vector<double>& state) const;
+  std::vector<double> middle(const Box& box) const { return middle_state(network_, box); }
+  double reach(const Box& box, const std::vector<double>& state) const {
+    return reach_from(network_, box, state);
+  }
 
  private:
   const Network<double>& network_;

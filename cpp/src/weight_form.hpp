@@ -9,22 +9,53 @@
 //
 //   g_i - g_r = sum_k C^r_ik p_k + c_ir,   C^r_ik = beta (x_i - x_r) . (x_k - x_r),
 //                                          c_ir = beta (x_i - x_r) . x_r + b_i - b_r.
+//
+// Exchangeable patterns (exchangeable.hpp) of equal weight count as one. For groups I of them, the
+// joint weights P_I = |I| p_i solve the same equations with the mean pattern of I in the place of
+// x_i and b_i + log |I| in that of b_i: p_i x_k . sum_I x_i = P_I x_k . mean_I x, and x_i . xi is
+// the same for all i in I.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "hopfix/double_double.hpp"
 #include "hopfix/network.hpp"
+#include "hopfix/rounding.hpp"
 
 namespace hopfix {
+
+// beta x_i . x_k in double-double. O(n^2 dim).
+class ScaledGram {
+ public:
+  explicit ScaledGram(const Network<double>& network);
+
+  DoubleDouble operator()(std::ptrdiff_t i, std::ptrdiff_t k) const {
+    return products_[static_cast<std::size_t>(i * n_ + k)];
+  }
+  // Upper bounds: of the error of an entry, and of all entries.
+  UpperBound error() const { return error_; }
+  UpperBound largest() const { return largest_; }
+
+ private:
+  std::ptrdiff_t n_;
+  std::vector<DoubleDouble> products_;
+  UpperBound error_{0}, largest_{0};
+};
+
+using PatternGroups = std::vector<std::vector<std::ptrdiff_t>>;
 
 class WeightForm {
  public:
   static constexpr std::ptrdiff_t kMostPatterns = 128;
 
-  // O(n^2 dim + n^3 log n), memory 9 n^3 bytes. n <= kMostPatterns.
+  // n patterns: O(n^3 log n) beside the Gram matrix, memory 9 n^3 bytes. n <= kMostPatterns.
   explicit WeightForm(const Network<double>& network);
+  WeightForm(const Network<double>& network, const ScaledGram& gram);
+  // n groups, disjoint, none empty, each of exchangeable patterns and all with equal products with
+  // any pattern outside; in the equations above "i" is then a group, "p_i" its joint weight.
+  WeightForm(const Network<double>& network, const ScaledGram& gram, const PatternGroups& groups);
 
   std::ptrdiff_t size() const { return n_; }
   // Whether no coefficient nears overflow; nothing else may be asked where one does.

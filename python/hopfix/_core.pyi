@@ -108,6 +108,7 @@ def fixed_points_by_cells(
     max_boxes: int,
     max_count: int,
     time_limit: float,
+    symmetry: bool,
     single_precision: bool,
     progress: Callable[[int, int], object] | None,
     threads: int,

@@ -23,6 +23,8 @@ _AUTO_CLOSED_FORM_UP_TO = 16
 _AUTO_SECONDS = 3.0
 _AUTO_FEWEST_BOXES = 1_000
 _AUTO_WEIGHTS_UP_TO = 30
+# Symmetry can list more points than anyone wants to wait for without having asked.
+_AUTO_MOST_POINTS = 2**20
 
 FORMS = {
     "auto": _core.CellForm.automatic,
@@ -42,6 +44,7 @@ def search(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     seed: int,
     progress: Progress | None,
 ) -> FixedPoints:
@@ -52,14 +55,16 @@ def search(
     interruption: BaseException | None
     if method == "auto":
         result, interruption = _auto(
-            network, form, max_boxes, max_count, time_limit, seed, progress
+            network, form, max_boxes, max_count, time_limit, symmetry, seed, progress
         )
     elif method == "closed_form":
         result, interruption = _closed_form.search(
             network, certify, max_count, time_limit, progress
         )
     elif method == "cells":
-        result, interruption = _cells(network, form, max_boxes, max_count, time_limit, progress)
+        result, interruption = _cells(
+            network, form, max_boxes, max_count, time_limit, symmetry, progress
+        )
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress)
     if interruption is not None:
@@ -75,6 +80,7 @@ def _auto(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     seed: int,
     progress: Progress | None,
 ) -> tuple[FixedPoints, BaseException | None]:
@@ -89,8 +95,9 @@ def _auto(
             network,
             form,
             budget if max_boxes is None else max_boxes,
-            max_count,
+            _AUTO_MOST_POINTS if max_count is None else max_count,
             time_limit,
+            symmetry,
             progress,
         )
         out_of_reach = {_core.reason_box_limit, _core.reason_precision}
@@ -144,6 +151,7 @@ def _cells(
     max_boxes: int | None,
     max_count: int | None,
     time_limit: float | None,
+    symmetry: bool,
     progress: Progress | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     columns, interruption = _core.fixed_points_by_cells(
@@ -152,6 +160,7 @@ def _cells(
         2**62 if max_boxes is None else max_boxes,
         2**62 if max_count is None else max_count,
         np.inf if time_limit is None else time_limit,
+        symmetry,
         network.dtype == np.float32,
         progress,
         network._threads,
@@ -169,6 +178,8 @@ def _cells(
             newton_steps=columns["newton_steps"],
             depth=columns["depth"],
             seconds=columns["seconds"],
+            symmetry=tuple(tuple(members) for members in columns["symmetry"]),
+            representatives=columns["representatives"],
             arithmetic=_ARITHMETIC,
             version=_core.version,
         ),

@@ -51,6 +51,10 @@ class Proof:
         seconds: time taken.
         arithmetic: the arithmetic all bounds are valid for.
         version: of hopfix.
+        symmetry: classes of patterns that were found exchangeable (see `Hopfield.fixed_points`)
+            and were exchanged: one point of every orbit was searched for, the others are its
+            images. Empty without symmetry, or with symmetry=False.
+        representatives: points found by the search itself, where there is symmetry.
     """
 
     form: str
@@ -60,6 +64,15 @@ class Proof:
     seconds: float
     arithmetic: str
     version: str
+    symmetry: tuple[tuple[int, ...], ...] = ()
+    representatives: int = 0
+
+    @classmethod
+    def from_json(cls, text: str) -> Proof:
+        """Read what `json.dumps(asdict(proof))` wrote."""
+        fields = json.loads(text)
+        fields["symmetry"] = tuple(tuple(members) for members in fields.get("symmetry", ()))
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +309,7 @@ class FixedPoints:
                 completeness=completeness,
                 undecided=undecided,
                 method=str(data["method"]),
-                proof=Proof(**json.loads(proof)) if proof else None,
+                proof=Proof.from_json(proof) if proof else None,
                 **arrays,
             )
 
@@ -333,7 +346,7 @@ def assemble(
     `proved` says that a theorem, or an exclusion of everything else, fixes the number of points
     found; `left` is what the search left open beside uncertified points.
     """
-    states = columns["states"].astype(network.dtype)
+    states = columns["states"].astype(network.dtype, copy=False)
     energy = network.energy(states) if len(states) else np.empty(0, network.dtype)
     order = np.lexsort((*states.T[::-1], energy, columns["morse_index"]))
     states, energy = states[order], energy[order]

@@ -389,6 +389,7 @@ class Hopfield:
         max_boxes: int | None = None,
         max_count: int | None = None,
         time_limit: float | None = None,
+        symmetry: bool = True,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> FixedPoints:
@@ -409,8 +410,15 @@ class Hopfield:
                 "hull", coordinates of the affine hull of the patterns (of at most 8 dimensions);
                 "auto": what is faster, as a rule.
             max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts".
-            max_count: stop when this many points are known.
+            max_count: stop when this many points are known. Needed for "cells" where symmetry
+                makes more points than 8 GiB hold: without, it lists one of every orbit.
             time_limit: stop after about this many seconds.
+            symmetry: over weights, "cells" looks for exchangeable patterns, searches for one
+                point of every orbit under their exchanges, and lists its images with the
+                certificates these take over. Patterns i and j are exchangeable if, without any
+                rounding, b_i = b_j, ‖x_i‖ = ‖x_j‖ and x_i·x_k = x_j·x_k for every other k: unit
+                vectors, regular simplices, ±x orthogonal to all others, duplicates; not what is
+                so only to rounding. False: every point is searched for.
             seed: of the random starts; the result depends on nothing else.
             progress: called now and then as progress(done, total) in this thread ("cells":
                 boxes examined, and boxes known so far); an exception it raises ends the search.
@@ -429,8 +437,9 @@ class Hopfield:
             raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
         if form not in tuple(FORMS):
             raise ValueError(f"form: got {form!r}, need one of {', '.join(FORMS)}")
-        if not isinstance(certify, (bool, np.bool_)):
-            raise TypeError(f"certify: got {type(certify).__name__}, need a bool")
+        for name, value in (("certify", certify), ("symmetry", symmetry)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
         return search(
@@ -441,6 +450,7 @@ class Hopfield:
             max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
+            symmetry=bool(symmetry),
             seed=as_integer("seed", seed, 0) % 2**64,
             progress=progress,
         )
@@ -449,7 +459,7 @@ class Hopfield:
         """‖f(ξ) − ξ‖₂ in double precision."""
         if not len(states):
             return np.empty(0)
-        wide = states.astype(np.float64)
+        wide = states.astype(np.float64, copy=False)
         moved = self._core64.update(wide, self._threads)
         residuals: npt.NDArray[np.float64] = np.linalg.norm(moved - wide, axis=-1)
         return residuals

@@ -8,6 +8,11 @@
 // (certificate.hpp), absence by bounds in which all rounding is included: both are about the exact
 // map for the given doubles.
 //
+// Over the weights, patterns that can be exchanged, because the Gram matrix and the log-weights
+// stay exactly what they are, are searched for together: one point of every orbit, and then its
+// images. N orthonormal patterns (exactly, as the unit vectors) have 2^N - 1 fixed points in at
+// most 2 N orbits.
+//
 // Cost: boxes of O(n^3) operations each over the weights, of O(n 2^rank rank) over the hull; their
 // number depends on the problem. Over the weights, per fixed point: two for 8 orthonormal patterns
 // and six for 12, 130 for 16 random ones in 64 dimensions, 1,000 for 24 in 24. Over the hull: 12
@@ -30,6 +35,7 @@ enum class UndecidedReason {
   indistinct,  // two certified points that may be one and the same
   box_limit,
   count_limit,
+  memory_limit,
   time_limit,
   interrupted,
 };
@@ -53,6 +59,9 @@ enum class CellForm {
 
 struct CellOptions {
   CellForm form = CellForm::automatic;
+  // Search over weights up to the exchange of patterns that leaves the problem as it is
+  // (exchangeable.hpp).
+  bool symmetry = true;
   std::int64_t max_boxes = INT64_MAX;
   std::int64_t max_count = INT64_MAX;
   double time_limit = HUGE_VAL;   // seconds
@@ -64,9 +73,11 @@ struct CellOptions {
 struct CellList {
   std::vector<double> states;  // count x dim, in the order found
   std::vector<Certificate> certificates;
-  std::vector<UndecidedRegion> undecided;  // empty: the list is proved to be complete
-  bool interrupted = false;                // by the caller's stop_requested or progress
-  CellForm form = CellForm::automatic;     // the one used
+  std::vector<UndecidedRegion> undecided;             // empty: the list is proved to be complete
+  bool interrupted = false;                           // by the caller's stop_requested or progress
+  CellForm form = CellForm::automatic;                // the one used
+  std::vector<std::vector<std::ptrdiff_t>> symmetry;  // classes of exchangeable patterns, if used
+  std::ptrdiff_t representatives = 0;  // points found, of which the others are images
   std::int64_t boxes = 0;
   std::int64_t newton_steps = 0;
   int depth = 0;  // most splits above one box
