@@ -168,6 +168,28 @@ def test_square_away_from_the_origin_ties_once():
     assert square.morse_index == 2
 
 
+@pytest.mark.parametrize("seed", [0, 2, 3, 4, 5])
+def test_ties_broken_by_the_last_bits_are_decided_exactly(seed):
+    rng = np.random.default_rng(seed)
+    x = np.array([[5.0, 5], [7, 5], [7, 7], [5, 7], [6, 6 - 2**0.5]])
+    x += rng.integers(-4, 5, x.shape) * 2.0**-50
+    found, tied = agrees(x, -0.5 * (x**2).sum(1) + rng.integers(-4, 5, 5) * 2.0**-47)
+    assert found.degenerate == ()
+    assert not tied
+
+
+def test_a_gap_below_double_double_is_reported_not_guessed():
+    rng = np.random.default_rng(1)
+    x = np.array([[5.0, 5], [7, 5], [7, 7], [5, 7], [6, 6 - 2**0.5]])
+    x += rng.integers(-4, 5, x.shape) * 2.0**-50
+    offsets = -0.5 * (x**2).sum(1) + rng.integers(-4, 5, 5) * 2.0**-47
+    exact, _ = exact_faces(x, offsets)
+    assert 0 < exact[1, 2, 3][1] < 1e-27
+    found = critical_faces(x, offsets=offsets)
+    assert set(exact) - set(found.faces) == {(1, 2, 3)}
+    assert [each.active for each in found.degenerate] == [(0, 1, 2, 3)]
+
+
 def test_right_triangle_has_a_zero_weight():
     x = np.array([[0.0, 0], [1, 0], [0, 1]])
     found = critical_faces(x, offsets=-0.5 * (x**2).sum(1))

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "power_cell.hpp"
+#include "refined_face.hpp"
 
 namespace hopfix {
 
@@ -20,9 +21,11 @@ PatternGram make_gram(const double* patterns, const double* offsets, ptrdiff_t n
                       int exponent, const Execution& execution) {
   PatternGram gram;
   gram.n = n;
+  gram.dim = dim;
   gram.products.resize(static_cast<size_t>(n * n));
   gram.offsets.resize(static_cast<size_t>(n), 0.0);
-  std::vector<double> x(patterns, patterns + n * dim);
+  std::vector<double>& x = gram.patterns;
+  x.assign(patterns, patterns + n * dim);
   for (double& value : x) value = std::ldexp(value, -exponent);
   double largest = 0;
   for (ptrdiff_t i = 0; offsets != nullptr && i < n; ++i) {
@@ -191,7 +194,26 @@ class Searcher {
     if (least > weight_error && c - outside > error)
       record(c - outside);
     else if (!is_origin(c))
-      record_tied(c - 2 * error);
+      judge_refined();
+  }
+
+  void judge_refined() {
+    const RefinedFace face = refine(gram_, node_);
+    const double least = *std::min_element(face.weights.begin(), face.weights.end());
+    double outside = -HUGE_VAL;
+    for (ptrdiff_t k = 0; k < gram_.n; ++k)
+      if (!is_member(k)) outside = std::max(outside, face.excess[static_cast<size_t>(k)]);
+    if (least < -face.weight_error || outside > face.score_error) return;
+    p_ = face.weights;
+    if (least > face.weight_error && outside < -face.score_error)
+      record(-outside);
+    else
+      record_tied(face);
+  }
+
+  bool is_member(ptrdiff_t k) const {
+    const auto& members = node_.members();
+    return std::find(members.begin(), members.end(), k) != members.end();
   }
 
   // With a = 0 and weights of either sign p . Gp = c.
@@ -225,16 +247,16 @@ class Searcher {
     found.first.push_back(static_cast<std::int64_t>(found.indices.size()));
   }
 
-  void record_tied(double threshold) {
+  void record_tied(const RefinedFace& face) {
     std::vector<std::int64_t> active;
     std::vector<double> weights;
+    const auto& members = node_.members();
     for (ptrdiff_t k = 0; k < gram_.n; ++k) {
-      const auto& members = node_.members();
-      const auto member = std::find(members.begin(), members.end(), k);
-      const bool inside = member != members.end();
-      if (!inside && scores_[static_cast<size_t>(k)] < threshold) continue;
+      const bool inside = is_member(k);
+      if (!inside && face.excess[static_cast<size_t>(k)] < -face.score_error) continue;
       active.push_back(k);
-      weights.push_back(inside ? p_[static_cast<size_t>(member - members.begin())] : 0.0);
+      const auto place = std::find(members.begin(), members.end(), k) - members.begin();
+      weights.push_back(inside ? p_[static_cast<size_t>(place)] : 0.0);
     }
     found.tied.push_back(std::move(active));
     found.tied_weights.push_back(std::move(weights));

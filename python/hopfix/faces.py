@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DegenerateSet:
-    """Patterns that tie at a point, or whose tie or weights double precision leaves open.
+    """Patterns that tie at a point, or whose tie or weights rounding leaves open.
 
     Attributes:
         active: the indices of the patterns whose scores are equal and largest at ``state``.
@@ -159,9 +159,11 @@ def critical_faces(
     and the rounding errors allowed for. O(N^2 d + candidates N |I|) time, N^2 doubles of memory.
     The number of candidates can be exponential in min(N, d): limit ``max_size`` for many patterns.
 
-    Every sign is decided with a margin for rounding, in double precision; what stays open is in
-    ``degenerate``. Sets within 1e-6 of affine dependence (relative to the patterns' size) count as
-    dependent; points within 1e-7 of the origin count as the origin, if there are no offsets.
+    Every sign is decided with a margin for rounding, in double-double arithmetic where double is
+    not enough, for the numbers exactly as given (so rounded offsets may break a tie: look at
+    ``gap``); what stays open is in ``degenerate``. Sets within 1e-6 of affine dependence (relative
+    to the patterns' size) count as dependent and are not faces; points within 1e-7 of the origin
+    count as the origin, if there are no offsets.
 
     Args:
         patterns: (N, d).

@@ -27,9 +27,11 @@
 // O(|J|^2), and O(|J| N) for the scores of all patterns.
 //
 // Rounding. Weights are known to within 16 k u ||M^-1|| S (1 + sum |p|), M that Gram matrix, S the
-// largest |x|^2 + |a|, and scores to the error this and summation bring. A sign that this leaves
-// open makes the set degenerate. Sets nearer to affine dependence than 1e-6 of the scale count as
-// dependent, and with a = 0 points nearer to the origin than 1e-7 of it count as the origin.
+// largest |x|^2 + |a|, and scores to the error this and summation bring. What
+// this leaves open is solved again in double-double arithmetic, for the patterns and offsets
+// exactly as given; a sign that even that leaves open makes the set degenerate. Sets nearer to
+// affine dependence than 1e-6 of the scale count as dependent and are not listed, and with a = 0
+// points nearer to the origin than 1e-7 of it count as the origin.
 #pragma once
 
 #include <cmath>
