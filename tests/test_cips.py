@@ -91,6 +91,14 @@ def test_all_patterns_and_threads():
     np.testing.assert_array_equal(one.margin[7], cips_margin(x, faces[7]).margin)
 
 
+@pytest.mark.parametrize("scale", [1e154, 1e200])
+def test_overflow_proves_nothing(scale):
+    answer = cips_margin(np.eye(3) * scale, [0, 1])
+    assert (answer.lower, answer.upper) == (-np.inf, np.inf)
+    assert np.isnan(answer.margin)
+    assert is_cips(np.eye(3) * scale, [0, 1]) is False
+
+
 @pytest.mark.parametrize(
     ("face", "error", "message"),
     [

@@ -43,6 +43,10 @@ class FaceMargin {
                                  UpperBound(1.001) +
                              UpperBound(kUnderflow);
     lower = upper = HUGE_VAL;
+    if (m_ < n_ && !((UpperBound(16.0 * static_cast<double>(m_)) * square).value() < HUGE_VAL)) {
+      lower = -HUGE_VAL;  // sums of payoffs may overflow: no bound
+      return;
+    }
     for (ptrdiff_t j = 0; j < n_; ++j) {
       if (in_face_[static_cast<size_t>(j)]) continue;
       for (ptrdiff_t k = 0; k < m_; ++k)

@@ -238,8 +238,9 @@ def _find_center(result: CriticalFaces, patterns: npt.NDArray[np.float64]) -> No
 class CipsMargin:
     """A margin with proved bounds: ``lower <= exact margin <= upper``, floats or (K,) arrays.
 
-    ``margin`` is their mean (inf for a face of all patterns). The bounds hold for the patterns as
-    given (float64), including all rounding; they are some 1e-14 of the largest |x|^2 apart.
+    ``margin`` is their mean: inf for a face of all patterns, NaN between infinite bounds if inner
+    products overflow. The bounds hold for the patterns as given (float64), including all rounding;
+    they are some 1e-14 of the largest |x|^2 apart.
     """
 
     margin: Any
@@ -263,8 +264,9 @@ def cips_margin(
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
     faces, single = _as_faces(face, len(checked))
     lower, upper = _core.cips_margins(checked, faces, resolve_threads(num_threads))
+    middle = np.where(lower > 0, lower, np.nan)
     finite = np.isfinite(lower) & np.isfinite(upper)
-    middle = np.where(finite, 0.5 * lower + 0.5 * upper, lower)
+    middle[finite] = 0.5 * lower[finite] + 0.5 * upper[finite]
     if single:
         return CipsMargin(float(middle[0]), float(lower[0]), float(upper[0]))
     return CipsMargin(middle, lower, upper)
