@@ -142,3 +142,15 @@ def separation_jvp(
     tangents: NDArray[np.floating[Any]],
     threads: int,
 ) -> tuple[NDArray[np.floating[Any]], str, int]: ...
+def critical_faces(
+    patterns: NDArray[np.float64],
+    offsets: NDArray[np.floating[Any]] | None,
+    max_size: int,
+    max_count: int,
+    time_limit: float,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[dict[str, Any], BaseException | None]: ...
+def cips_margins(
+    patterns: NDArray[np.float64], faces: NDArray[np.int64], threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

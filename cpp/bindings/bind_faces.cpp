@@ -1,0 +1,68 @@
+// Critical faces and CIPS margins.
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "hopfix/cips.hpp"
+#include "hopfix/critical_faces.hpp"
+
+namespace hopfix::bindings {
+
+namespace {
+
+// Lists of integers and floats as they are; the Python layer makes the objects.
+py::tuple find_critical_faces(const Array<double>& patterns,
+                              const std::optional<Array<double>>& offsets, std::int64_t max_size,
+                              std::int64_t max_count, double time_limit, const py::object& progress,
+                              int threads) {
+  CriticalFaceOptions options;
+  options.max_size = max_size;
+  options.max_count = max_count;
+  options.time_limit = time_limit;
+  if (!progress.is_none())
+    options.progress = [&progress](std::int64_t done, std::int64_t total) {
+      const py::gil_scoped_acquire acquire;
+      try {
+        progress(done, total);
+      } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+        error.restore();
+        throw Interrupted();
+      }
+    };
+  CriticalFaceList list;
+  run_released(threads, [&](const Execution& execution) {
+    list = critical_faces(patterns.data(), offsets ? offsets->data() : nullptr, patterns.shape(0),
+                          patterns.shape(1), options, execution);
+  });
+  py::dict out;
+  const auto count = [](const auto& values) { return static_cast<py::ssize_t>(values.size()); };
+  out["first"] = to_array(list.first, {count(list.first)});
+  out["indices"] = to_array(list.indices, {count(list.indices)});
+  out["weights"] = to_array(list.weights, {count(list.weights)});
+  out["gaps"] = to_array(list.gaps, {count(list.gaps)});
+  out["tied"] = list.tied;
+  out["tied_weights"] = list.tied_weights;
+  out["complete"] = list.complete;
+  py::object exception = py::none();
+  if (PyErr_Occurred() != nullptr) exception = py::error_already_set().value();
+  return py::make_tuple(out, exception);
+}
+
+py::tuple find_cips_margins(const Array<double>& patterns, const Array<std::int64_t>& faces,
+                            int threads) {
+  CipsMargins margins;
+  run_released(threads, [&](const Execution& execution) {
+    margins = cips_margins(patterns.data(), patterns.shape(0), patterns.shape(1), faces.data(),
+                           faces.shape(0), faces.shape(1), execution);
+  });
+  return py::make_tuple(to_array(margins.lower, {faces.shape(0)}),
+                        to_array(margins.upper, {faces.shape(0)}));
+}
+
+}  // namespace
+
+void bind_faces(py::module_& m) {
+  m.def("critical_faces", &find_critical_faces);
+  m.def("cips_margins", &find_cips_margins);
+}
+
+}  // namespace hopfix::bindings

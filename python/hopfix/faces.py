@@ -1,0 +1,308 @@
+"""The geometry of the patterns at large beta: critical faces, and how far faces are separated.
+
+As beta grows the energy tends to |xi|^2/2 - max_i s_i(xi), s_i(xi) = x_i . xi + a_i: half the power
+distance to the patterns. Its critical points are the *critical faces* I: affinely independent
+patterns whose point xi_I, where their scores s_i are equal, is sum_I p_i x_i with all p_i > 0 and
+has no larger or equal score outside I. Each gives exactly one fixed point for all large beta, which
+converges to xi_I and has Morse index |I| - 1.
+
+A face is CIPS (convexly inner product separated) if on all of its convex hull the largest inner
+product with a pattern of the face exceeds that with any other pattern.
+
+Source: "On Unstable Fixed Points in Modern Continuous Hopfield Networks".
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import (
+    FloatArray,
+    as_integer,
+    as_nonnegative,
+    as_patterns,
+    as_positive,
+    as_vector,
+)
+from hopfix._config import resolve_threads
+from hopfix._max_entropy import Hull, max_entropy_weights
+
+__all__ = [
+    "CipsMargin",
+    "CriticalFaces",
+    "DegenerateSet",
+    "cips_margin",
+    "critical_faces",
+    "is_cips",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DegenerateSet:
+    """Patterns that tie at a point, or whose tie or weights rounding leaves open.
+
+    Attributes:
+        active: the indices of the patterns whose scores are equal and largest at ``state``.
+        state: the point, shape (d,).
+        weights: the weights of maximum entropy with sum(weights * patterns[active]) = state if the
+            point is clearly inside the hull of the active patterns and these are affinely
+            dependent: then, if they do tie exactly, the set carries one fixed point for large beta.
+            Otherwise (a weight may be zero, or nothing but a rounding error ties) None.
+        morse_index: of that fixed point, the dimension of the hull; None without weights.
+    """
+
+    active: tuple[int, ...]
+    state: FloatArray
+    weights: FloatArray | None
+    morse_index: int | None
+
+
+class CriticalFaces:
+    """The answer of :func:`critical_faces`, ordered by size, then lexicographically.
+
+    Attributes:
+        gap: (K,) the faces' common score less the largest one outside; inf if there is none.
+        degenerate: the :class:`DegenerateSet` that were met. What they carry is not in ``faces``.
+        center: without offsets, the origin if it is clearly inside the hull of the patterns and
+            these are affinely dependent: it carries one further fixed point; else None.
+        center_weights: its weights of maximum entropy, (N,); None without a centre.
+        center_morse_index: the rank of the patterns; None without a centre.
+        complete: all critical faces of up to ``max_size`` patterns are there; False if time_limit,
+            max_count or an interruption cut the search short.
+    """
+
+    def __init__(self, patterns: FloatArray, columns: dict[str, Any], max_size: int | None) -> None:
+        dtype = patterns.dtype
+        self._patterns = patterns
+        self._first: npt.NDArray[np.int64] = columns["first"]
+        self._indices: npt.NDArray[np.int64] = columns["indices"]
+        self._weights: FloatArray = columns["weights"]
+        self.gap: FloatArray = columns["gaps"].astype(dtype, copy=False)
+        self.max_size = max_size
+        self.complete: bool = columns["complete"]
+        self.degenerate: tuple[DegenerateSet, ...] = ()
+        self.center: FloatArray | None = None
+        self.center_weights: FloatArray | None = None
+        self.center_morse_index: int | None = None
+
+    @cached_property
+    def faces(self) -> list[tuple[int, ...]]:
+        """The faces as ascending tuples of pattern indices."""
+        flat = self._indices.tolist()
+        return [tuple(flat[a:b]) for a, b in pairwise(self._first.tolist())]
+
+    @cached_property
+    def weights(self) -> list[FloatArray]:
+        """One array per face: the weights p > 0 of its patterns."""
+        flat = self._weights.astype(self._patterns.dtype, copy=False)
+        return [flat[a:b] for a, b in pairwise(self._first.tolist())]
+
+    @property
+    def states(self) -> FloatArray:
+        """The faces' points, (K, d); computed at each call in O(K |I| d)."""
+        states = np.empty((len(self), self._patterns.shape[1]), self._patterns.dtype)
+        sizes = np.diff(self._first)
+        for size in np.unique(sizes):
+            rows = np.flatnonzero(sizes == size)
+            for block in np.array_split(rows, 1 + len(rows) * int(size) // 65536):
+                places = self._first[block][:, None] + np.arange(size)
+                members = self._patterns[self._indices[places]].astype(np.float64)
+                states[block] = np.einsum("ki,kid->kd", self._weights[places], members)
+        return states
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """{size: number of faces}; a face of size k has Morse index k - 1."""
+        sizes = Counter(np.diff(self._first).tolist())
+        return dict(sorted(sizes.items()))
+
+    def __len__(self) -> int:
+        return len(self._first) - 1
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return iter(self.faces)
+
+    def __repr__(self) -> str:
+        notes = [f"{len(self)} faces", f"counts={self.counts}"]
+        notes.append("center" if self.center is not None else "no center")
+        if self.degenerate:
+            notes.append(f"{len(self.degenerate)} degenerate")
+        if not self.complete:
+            notes.append("cut short")
+        return f"CriticalFaces({', '.join(notes)})"
+
+
+def critical_faces(
+    patterns: npt.ArrayLike,
+    *,
+    offsets: npt.ArrayLike | None = None,
+    max_size: int | None = None,
+    max_count: int | None = None,
+    time_limit: float | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    num_threads: int | None = None,
+) -> CriticalFaces:
+    """Enumerate all critical faces of the limit beta -> infinity.
+
+    Depth first, leaving out only sets whose face of the power diagram is proved empty (of points
+    off the origin, without offsets): see hopfix/critical_faces.hpp for the conditions, their proofs
+    and the rounding errors allowed for. O(N^2 d + candidates N |I|) time, N^2 doubles of memory.
+    The number of candidates can be exponential in min(N, d): limit ``max_size`` for many patterns.
+
+    Every sign is decided with a margin for rounding, in double-double arithmetic where double is
+    not enough, for the numbers exactly as given (so rounded offsets may break a tie: look at
+    ``gap``); what stays open is in ``degenerate``. Sets within 1e-6 of affine dependence (relative
+    to the patterns' size) count as dependent and are not faces; points within 1e-7 of the origin
+    count as the origin, if there are no offsets.
+
+    Args:
+        patterns: (N, d).
+        offsets: (N,) the a_i; -|x_i|^2/2 gives mean shift (ordinary distances). None: zeros.
+        max_size: leave out faces of more patterns.
+        max_count: stop with that many faces.
+        time_limit: seconds after which to return what has been found.
+        progress: called with (tasks done, tasks in all), both of which grow.
+        num_threads: as in `Hopfield`. The result does not depend on it, unless time runs out.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+        KeyboardInterrupt: Ctrl-C; its attribute ``partial`` holds what was found.
+    """
+    given = as_patterns("patterns", patterns)
+    checked = np.ascontiguousarray(given, dtype=np.float64)
+    n = len(checked)
+    a = None if offsets is None else as_vector("offsets", offsets, n, np.dtype(np.float64))
+    size = n if max_size is None else as_integer("max_size", max_size, 1)
+    most = 2**62 if max_count is None else as_integer("max_count", max_count, 1)
+    limit = math.inf if time_limit is None else as_positive("time_limit", time_limit)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+    columns, interruption = _core.critical_faces(
+        checked, a, min(size, n), most, limit, progress, resolve_threads(num_threads)
+    )
+    result = CriticalFaces(given, columns, max_size)
+    result.degenerate = tuple(
+        _degenerate(given, active, weights)
+        for active, weights in zip(columns["tied"], columns["tied_weights"], strict=True)
+    )
+    if a is None or not a.any():
+        _find_center(result, checked)
+    if interruption is not None:
+        interruption.partial = result  # type: ignore[attr-defined]
+        raise interruption
+    return result
+
+
+def _degenerate(patterns: FloatArray, active: list[int], weights: list[float]) -> DegenerateSet:
+    members = patterns[active].astype(np.float64)
+    state = np.asarray(weights) @ members
+    answer = max_entropy_weights(members - state)
+    found = answer.weights if answer.dimension + 1 < len(active) else None
+    return DegenerateSet(
+        active=tuple(active),
+        state=state.astype(patterns.dtype),
+        weights=None if found is None else found.astype(patterns.dtype),
+        morse_index=None if found is None else answer.dimension,
+    )
+
+
+def _find_center(result: CriticalFaces, patterns: npt.NDArray[np.float64]) -> None:
+    """Set the centre, or report the origin as degenerate if it may be on the hull's boundary."""
+    n = len(patterns)
+    if n == 1:
+        return
+    answer = max_entropy_weights(patterns)
+    if answer.position is Hull.OUTSIDE:
+        return
+    dtype = result._patterns.dtype
+    origin = np.zeros(patterns.shape[1], dtype)
+    if answer.weights is None:
+        result.degenerate += (DegenerateSet(tuple(range(n)), origin, None, None),)
+    elif n > answer.dimension + 1:  # otherwise the set of all patterns is a face
+        result.center = origin
+        result.center_weights = answer.weights.astype(dtype)
+        result.center_morse_index = answer.dimension
+
+
+@dataclass(frozen=True, slots=True)
+class CipsMargin:
+    """A margin with proved bounds: ``lower <= exact margin <= upper``, floats or (K,) arrays.
+
+    ``margin`` is their mean: inf for a face of all patterns, NaN between infinite bounds if inner
+    products overflow. The bounds hold for the patterns as given (float64), including all rounding;
+    they are some 1e-14 of the largest |x|^2 apart.
+    """
+
+    margin: Any
+    lower: Any
+    upper: Any
+
+
+def cips_margin(
+    patterns: npt.ArrayLike, face: npt.ArrayLike, *, num_threads: int | None = None
+) -> CipsMargin:
+    """Return min over xi in conv(x_I) of [max_{i in I} x_i . xi - max_{j not in I} x_j . xi].
+
+    Exact by linear programming: the least value of N - |I| matrix games with payoffs
+    (x_i - x_j) . x_k, each bounded from both sides by a pair of strategies.
+
+    Args:
+        patterns: (N, d); the theory assumes distinct unit vectors, the margin does not.
+        face: (m,) distinct indices, or (K, m) for K faces at once.
+        num_threads: as in `Hopfield`; the result does not depend on it.
+    """
+    checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
+    faces, single = _as_faces(face, len(checked))
+    lower, upper = _core.cips_margins(checked, faces, resolve_threads(num_threads))
+    middle = np.where(lower > 0, lower, np.nan)
+    finite = np.isfinite(lower) & np.isfinite(upper)
+    middle[finite] = 0.5 * lower[finite] + 0.5 * upper[finite]
+    if single:
+        return CipsMargin(float(middle[0]), float(lower[0]), float(upper[0]))
+    return CipsMargin(middle, lower, upper)
+
+
+def is_cips(
+    patterns: npt.ArrayLike,
+    face: npt.ArrayLike,
+    delta: float = 0.0,
+    *,
+    num_threads: int | None = None,
+) -> Any:
+    """Return whether the margin is proved to exceed ``delta`` >= 0: a bool, or (K,) of them.
+
+    A margin within rounding of ``delta`` (see :class:`CipsMargin`) gives False.
+    """
+    answer = cips_margin(patterns, face, num_threads=num_threads)
+    return answer.lower > as_nonnegative("delta", delta)
+
+
+def _as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:
+    try:
+        array = np.asarray(face)
+    except ValueError as error:
+        raise ValueError(f"face: {error}; need indices, or (K, m) for K faces at once") from None
+    if array.size == 0 or array.ndim not in (1, 2):
+        raise ValueError(f"face: got shape {array.shape}, need (m,) or (K, m), not empty")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"face: got dtype {array.dtype}, need integers")
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        raise ValueError(f"face: got index {array[outside][0]}, need 0 to {n - 1}")
+    faces = np.ascontiguousarray(np.atleast_2d(array), dtype=np.int64)
+    ordered = np.sort(faces, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if repeated.any():
+        row = faces[int(np.argmax(repeated))].tolist()
+        raise ValueError(f"face: got {row}, need distinct indices")
+    return faces, array.ndim == 1
