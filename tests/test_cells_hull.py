@@ -3,9 +3,9 @@
 import naive
 import numpy as np
 import pytest
+from cells import assert_proved, fold, problem, roots_by_brute_force, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cells import assert_proved, fold, problem, roots_by_brute_force, same
 
 import hopfix
 

@@ -8,6 +8,8 @@
 #include <limits>
 #include <vector>
 
+#include "hopfix/network.hpp"
+
 namespace hopfix {
 
 class WeightBox {
@@ -57,5 +59,12 @@ class WeightBox {
   std::ptrdiff_t n_;
   std::vector<double> bounds_;
 };
+
+// sum_i p_i x_i at the middle of a box.
+std::vector<double> middle_state(const Network<double>& network, const WeightBox& box);
+// No point of the box and the simplex is further than this from `state`: for sum p = 1,
+// |sum p_i x_i - state| <= |sum m_i (x_i - state)| + sum |p_i - m_i| |x_i - state|.
+double reach_from(const Network<double>& network, const WeightBox& box,
+                  const std::vector<double>& state);
 
 }  // namespace hopfix

@@ -454,34 +454,4 @@ std::optional<std::pair<WeightBox, WeightBox>> WeightContractor::halves(
   return parts;
 }
 
-std::vector<double> middle_state(const Network<double>& network, const WeightBox& box) {
-  const ptrdiff_t dim = network.dim();
-  std::vector<double> state(at(dim), 0.0);
-  double total = 0;
-  for (ptrdiff_t i = 0; i < box.size(); ++i) total += box.middle(i);
-  for (ptrdiff_t i = 0; i < box.size(); ++i) {
-    const double weight = box.middle(i) / total;
-    for (ptrdiff_t k = 0; k < dim; ++k)
-      state[at(k)] += weight * network.patterns()[at(i * dim + k)];
-  }
-  return state;
-}
-
-double reach_from(const Network<double>& network, const WeightBox& box,
-                  const std::vector<double>& state) {
-  const ptrdiff_t dim = network.dim(), n = box.size();
-  std::vector<double> offset(at(dim), 0.0), difference;
-  UpperBound spread(0), sizes(0);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    const double* x = network.patterns().data() + i * dim;
-    const UpperBound distance = distance_bound(x, state.data(), dim, difference);
-    const double middle = box.middle(i);
-    for (ptrdiff_t k = 0; k < dim; ++k) offset[at(k)] += middle * difference[at(k)];
-    const UpperBound radius(std::max(box.hi()[i] - middle, middle - box.lo()[i]));
-    spread = spread + (radius + UpperBound(kUnitRoundoff) * UpperBound(box.hi()[i])) * distance;
-    sizes = sizes + UpperBound(middle) * distance;
-  }
-  return (norm_bound(offset.data(), dim) + gamma_bound(n + 4) * sizes + spread).value();
-}
-
 }  // namespace hopfix

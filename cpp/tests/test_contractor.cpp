@@ -34,13 +34,9 @@ class RoundingBlind {
 }  // namespace hopfix
 
 #define WeightContractor RoundingBlind
-#define middle_state blind_middle_state
-#define reach_from blind_reach_from
 #define kUnitRoundoff 0.0
 #include "weight_contractor.cpp"
 #undef WeightContractor
-#undef middle_state
-#undef reach_from
 #undef kUnitRoundoff
 
 namespace {
