@@ -187,6 +187,16 @@ def test_what_max_boxes_leaves_covers_all_that_is_missing():
             assert known.any() or any(left)
 
 
+def test_the_time_limit_ends_a_search_in_the_midst_of_a_box():
+    patterns = np.random.default_rng(0).normal(size=(40_000, 8)) / 3
+    net = hopfix.Hopfield(patterns, 1.5, num_threads=1)
+    whole_box = hull(net, max_boxes=1)
+    found = hull(net, time_limit=0.1)
+    assert found.proof.newton_steps < whole_box.proof.newton_steps
+    assert found.completeness == "unknown"
+    assert [region.reason for region in found.undecided] == ["time_limit reached"]
+
+
 def test_auto_proves_many_patterns_in_few_dimensions():
     found = hopfix.Hopfield(naive.unit_patterns(3, 200, 1), 15.0).fixed_points()
     assert found.method == "cells"

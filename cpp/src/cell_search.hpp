@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -39,7 +40,8 @@ void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
 // a box without any; `halves(const Box&, const Workspace&) const` are two boxes that cover one just
 // contracted, or nothing; all depend on nothing but the box. `width`, `middle` and `reach` of a box
 // tell its size, relative to that of the problem, a state in it, and how far from a state the fixed
-// points in it can be. Workspace is default-constructible and counts newton_steps.
+// points in it can be. Workspace is default-constructible, counts newton_steps and holds `stop`:
+// where that says so, contract may throw Interrupted.
 template <class Contractor>
 class CellSearch {
  public:
@@ -57,6 +59,8 @@ class CellSearch {
     for (int t = 0; t < std::max(1, execution.threads); ++t)
       certificate_work_.push_back(certifier_.workspace());
     work_.resize(certificate_work_.size());
+    for (std::size_t worker = 0; worker < work_.size(); ++worker)
+      work_[worker].stop = [this, worker] { return stop_within_box(worker); };
   }
 
   CellList run() {
@@ -113,7 +117,14 @@ class CellSearch {
 
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
   bool out_of_time() const { return elapsed() > options_.time_limit; }
-  bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
+  bool stop_now() const {
+    if (!stopped_ && (out_of_time() || (user_stop_ && user_stop_()))) stopped_ = true;
+    return stopped_;
+  }
+  // Only the calling thread's worker, the first, may ask the caller.
+  bool stop_within_box(std::size_t worker) const {
+    return worker == 0 ? stop_now() : stopped_ || out_of_time();
+  }
 
   std::optional<UndecidedReason> limit_reached() const {
     if (list_.size() >= options_.max_count) return UndecidedReason::count_limit;
@@ -222,6 +233,7 @@ class CellSearch {
   const Clock::time_point began_ = Clock::now();
   Certifier certifier_;
   double smallest_;
+  mutable std::atomic<bool> stopped_{false};
   std::vector<decltype(certifier_.workspace())> certificate_work_;
   std::vector<typename Contractor::Workspace> work_;
   std::vector<Node> waiting_;

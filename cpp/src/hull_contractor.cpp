@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hopfix/interval.hpp"
+#include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
 
 namespace hopfix {
@@ -52,6 +53,8 @@ bool HullContractor::contract(HullBox& box, Workspace& work) const {
   constexpr double kWorthwhile = 0.8;
   double before = kInfinity;
   for (int step = 0; step < kMostSteps; ++step) {
+    // With 100,000 patterns a step takes a second.
+    if (step > 0 && work.stop && work.stop()) throw Interrupted();
     place_live(box, work);
     if (!work.weights.bound(form_, box) || !narrow_to_averages(box, work)) return false;
     ++work.newton_steps;

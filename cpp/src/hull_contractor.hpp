@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -24,6 +25,7 @@ class HullContractor {
   // Memory and counters of one thread.
   struct Workspace {
     std::int64_t newton_steps = 0;
+    std::function<bool()> stop;  // asked between the steps of a box
     HullWeights weights;
     HullNewton newton;
     std::vector<std::int32_t> place;  // of a pattern among the live
@@ -33,7 +35,8 @@ class HullContractor {
   explicit HullContractor(const HullForm& form) : form_(form) {}
 
   Box whole() const;
-  // Applies the rules while they help. False if the box is proved to hold no fixed point.
+  // Applies the rules while they help. False if the box is proved to hold no fixed point. Throws
+  // Interrupted where work.stop says so.
   bool contract(Box& box, Workspace& work) const;
   // Two parts of a box just contracted; none if there is no double between its ends.
   std::optional<std::pair<Box, Box>> halves(const Box& box, const Workspace& work) const;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hopfix/interval.hpp"
+#include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
 
 namespace hopfix {
@@ -421,6 +422,7 @@ bool WeightContractor::contract(WeightBox& box, Workspace& work) const {
   if (!rules.by_sum() || !rules.by_scores() || !rules.by_sum()) return false;
   double before = rules.bend();
   for (int step = 0; step < kMostSteps; ++step) {
+    if (step > 0 && work.stop && work.stop()) throw Interrupted();
     using Newton = Contraction::Newton;
     const Newton outcome = rules.by_newton();
     if (outcome == Newton::empty || !rules.by_sum() || !rules.follow_the_live()) return false;

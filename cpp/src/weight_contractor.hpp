@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -37,6 +38,7 @@ class WeightContractor {
   // Memory and counters of one thread.
   struct Workspace {
     std::int64_t newton_steps = 0;
+    std::function<bool()> stop;                     // asked between the steps of a box
     std::vector<double> lower, exponentials;        // n x n, of the scores
     std::vector<std::ptrdiff_t> live, dead;         // patterns; live.back() is r
     std::vector<double> slope, rho, rho_radius;     // of the live patterns
