@@ -218,12 +218,18 @@ def memory(peers: Record, _: Record) -> str:
     return table(["", "N", "d", "batch", "inputs", "result", *titles], rows)
 
 
+def call(method: str) -> str:
+    """Return the arguments of `fixed_points` as code: the name in quotes, options as they are."""
+    name, *options = method.split(", ")
+    return "`" + ", ".join([f'"{name}"', *options]) + "`"
+
+
 def landscape(_: Record, found: Record) -> str:
     """Return what the searches find, and what random starts give by hand."""
     rows = [
         [
             f"{r['name']}, beta = {r['beta']:g}",
-            f'`"{r["method"]}"`',
+            call(r["method"]),
             f"{r['found']:,} / {'?' if r['known'] is None else format(r['known'], ',')}",
             r["completeness"],
             "" if r["boxes"] is None else format(r["boxes"], ","),
