@@ -39,6 +39,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("eigen_version") = HOPFIX_EIGEN_VERSION;
   hopfix::bindings::bind_network(m);
   hopfix::bindings::bind_fixed_points(m);
+  hopfix::bindings::bind_continuation(m);
   hopfix::bindings::bind_separation(m);
   bind_softmax_map(m);
 }
