@@ -201,6 +201,15 @@ def test_an_equilateral_triangle_meets_in_a_double_point():
     assert_sound(branches)
 
 
+def test_branches_of_a_cross_polytope_meet_in_one_point_however_flat():
+    # Along an axis x = sinh(3x) / (cosh(3x) + 2) agrees with x up to fifth order at beta = 3.
+    branches = hopfix.Hopfield(np.vstack([np.eye(3), -np.eye(3)]), 40.0).follow(0.3)
+    (event,) = branches.events
+    assert (event.kind, event.multiplicity, len(event.branches)) == ("multiple", 3, len(branches))
+    assert event.beta == pytest.approx(3, abs=1e-10)
+    assert len(branches.at(39.0)) == 27
+
+
 # ----------------------------------------------------------------------- independent oracles
 
 
@@ -335,11 +344,21 @@ def test_a_single_pattern_stays_where_it_is():
     assert branches.events == ()
 
 
+def test_patterns_that_are_all_the_same():
+    branches = hopfix.Hopfield([[-1.0]] * 7, 30.0).follow(1.0)
+    assert [b.ends for b in branches.branches] == [("start", "beta_to")]
+    np.testing.assert_allclose(branches.at(3.0).states, [[-1.0]], atol=1e-15)
+
+
 def test_a_degenerate_start_is_reported_and_not_followed():
     branches = hopfix.Hopfield(np.eye(4), 4.0).follow(2.0, [[0.25] * 4])
     (branch,) = branches.branches
     assert branch.ends == ("start", "degenerate")
     assert not branch.whole
+    there = branches.at(3.0)
+    assert len(there) == 0
+    assert there.completeness == "unknown"
+    assert "degenerate" in there.undecided[0].reason
 
 
 def test_step_limit():

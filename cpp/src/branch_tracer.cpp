@@ -19,10 +19,11 @@ constexpr double kGrowth = 1.6;
 
 }  // namespace
 
-bool same_event(const Coordinates& a, const Coordinates& b) {
-  for (size_t k = 0; k < a.size(); ++k)
-    if (!(std::fabs(a[k] - b[k]) <= 1e-7)) return false;
-  return true;
+bool same_event(const Coordinates& a, const Coordinates& b, bool flat) {
+  constexpr double kLocated = 1e-7, kFlat = 1e-3;
+  for (size_t k = 0; k + 1 < a.size(); ++k)
+    if (!(std::fabs(a[k] - b[k]) <= (flat ? kFlat : kLocated))) return false;
+  return std::fabs(a.back() - b.back()) <= kLocated;
 }
 
 BranchTracer::BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,

@@ -56,7 +56,8 @@ class BranchTracer {
   std::vector<LocatedEvent> events_;
 };
 
-// Whether two points are the same event, located twice.
-bool same_event(const Coordinates& a, const Coordinates& b);
+// Whether two points are the same event, located twice: beta is known well always, eta is not where
+// a crossing is so flat (of fifth order, say) that it hardly decides.
+bool same_event(const Coordinates& a, const Coordinates& b, bool flat = false);
 
 }  // namespace hopfix

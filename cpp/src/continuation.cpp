@@ -279,8 +279,9 @@ class Follower {
   // The event of the last point of a branch.
   void add_event(Branch& branch, const LocatedEvent& event, ptrdiff_t number) {
     size_t id = 0;
-    while (id < events_.size() && !(same_event(events_[id].located.place.z, event.place.z) &&
-                                    events_[id].located.multiplicity == event.multiplicity))
+    while (id < events_.size() &&
+           !(same_event(events_[id].located.place.z, event.place.z, event.multiplicity > 1) &&
+             events_[id].located.multiplicity == event.multiplicity))
       ++id;
     if (id == events_.size()) events_.push_back({event, {}, false});
     auto& on = events_[id].branches;

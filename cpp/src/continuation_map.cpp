@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "hopfix/isa.hpp"
 #include "kernels/table.hpp"
@@ -34,8 +35,12 @@ ContinuationMap::ContinuationMap(const Network<double>& network)
   for (ptrdiff_t i = 0; i < n_; ++i)
     for (ptrdiff_t k = 0; k < rank_; ++k)
       mean[at(k)] += patterns_[at(i * rank_ + k)] / static_cast<double>(n_);
-  double largest = 0;
+  double largest = 0, rounding = 0;
   for (ptrdiff_t i = 0; i < n_; ++i) {
+    const double* y = patterns_.data() + i * rank_;
+    constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+    rounding =
+        std::max(rounding, 4 * static_cast<double>(n_) * kEpsilon * std::sqrt(inner(y, y, rank_)));
     double square = 0;
     for (ptrdiff_t k = 0; k < rank_; ++k) {
       const double offset = patterns_[at(i * rank_ + k)] - mean[at(k)];
@@ -43,7 +48,7 @@ ContinuationMap::ContinuationMap(const Network<double>& network)
     }
     largest = std::max(largest, std::sqrt(square));
   }
-  if (largest > 0) scale_ = largest;
+  if (largest > rounding) scale_ = largest;  // else all patterns are one
   for (double& y : patterns_) y /= scale_;
 }
 

@@ -160,7 +160,8 @@ class Branches:
         there = Hopfield(
             net.patterns, value, log_weights=net._log_weights, num_threads=net._threads
         )
-        guesses = _cubic_guesses([b for b in self.branches if len(b) > 1], value, value == high)
+        drawn = [branch for branch in self.branches if len(branch) > 1]
+        guesses = _cubic_guesses(drawn, net.patterns.shape[1], value, value == high)
         states, solved = _core.correct_states(there._core64, guesses, net._threads)
         left = [Undecided(state, "Newton's method failed") for state in states[~solved.view(bool)]]
         left += [
@@ -225,9 +226,11 @@ def _spread(patterns: FloatArray) -> float:
 
 
 def _cubic_guesses(
-    branches: Sequence[Branch], beta: float, highest: bool
+    branches: Sequence[Branch], dim: int, beta: float, highest: bool
 ) -> npt.NDArray[np.float64]:
     """States (K, d) near those of the branches at `beta`, one for each passage of it."""
+    if not branches:
+        return np.empty((0, dim))
     first, second = [], []
     for branch in branches:
         low, high = (
