@@ -74,8 +74,9 @@ class Branch:
         ends: why it starts and ends where it does: "start" (the fixed point it was followed
             from), "start_beta" (back at the β it started at), "beta_to", "crossing" (back at the
             crossing it was found at), "max_steps", "time_limit", "interrupted", "small_step" (it
-            could not be followed further), "degenerate" (the given fixed point is degenerate) or
-            "no_solution" (there is no fixed point near the given one).
+            could not be followed further, as where branches meet so flatly that rounding cannot
+            tell them apart: the centre of a regular pentagon), "degenerate" (the given fixed
+            point is degenerate) or "no_solution" (there is no fixed point near the given one).
     """
 
     beta: npt.NDArray[np.float64]
