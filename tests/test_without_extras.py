@@ -77,6 +77,18 @@ hopfix.plot.landscape(network, network.fixed_points())
     assert done.stderr.endswith("ImportError: hopfix.plot needs matplotlib: install hopfix[plot]\n")
 
 
+def test_bifurcation_diagram():
+    code = """
+import numpy as np, hopfix
+branches = hopfix.Hopfield(np.eye(2), 5.0).follow(1.0)
+assert len(branches.events) == 1
+branches.plot()
+"""
+    done = run_without(["matplotlib"], code)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ImportError: hopfix.plot needs matplotlib: install hopfix[plot]\n")
+
+
 def test_demo_without_matplotlib_says_so_before_the_search():
     pytest.importorskip("sklearn")
     pytest.importorskip("click")

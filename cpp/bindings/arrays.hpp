@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -82,6 +83,30 @@ void run_released(int threads, const Work& work) {
     }
   }
   if (interrupted) throw py::error_already_set();
+}
+
+// The exception of a signal or of `progress`, taken from Python's hands, whether or not a limit was
+// reached at the same time; None if none.
+inline py::object take_pending_exception() {
+  if (PyErr_Occurred() == nullptr) return py::none();
+  return py::error_already_set().value();
+}
+
+// Calls `progress`, unless it is None, with the GIL.
+inline std::function<void(std::int64_t, std::int64_t)> progress_callback(
+    const py::object& progress) {
+  if (progress.is_none()) return nullptr;
+  return [&progress](std::int64_t done, std::int64_t total) {
+    const py::gil_scoped_acquire acquire;
+    // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
+    try {
+      progress(done, total);
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+      error.restore();
+      throw Interrupted();
+    }
+  };
 }
 
 }  // namespace hopfix::bindings

@@ -46,29 +46,6 @@ py::dict certify(const Network64& network, const Array<double>& states, int thre
   return columns(certificates);
 }
 
-// The exception of a signal or of `progress`, taken from Python's hands, whether or not a limit was
-// reached at the same time; None if none.
-py::object take_pending_exception() {
-  if (PyErr_Occurred() == nullptr) return py::none();
-  return py::error_already_set().value();
-}
-
-// Calls `progress`, unless it is None, with the GIL.
-std::function<void(std::int64_t, std::int64_t)> progress_callback(const py::object& progress) {
-  if (progress.is_none()) return nullptr;
-  return [&progress](std::int64_t done, std::int64_t total) {
-    const py::gil_scoped_acquire acquire;
-    // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
-    try {
-      progress(done, total);
-    } catch (py::error_already_set& error) {
-      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-      error.restore();
-      throw Interrupted();
-    }
-  };
-}
-
 py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t max_count,
                     double time_limit, bool single_precision, const py::object& progress,
                     int threads) {

@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, m) {
   hopfix::bindings::bind_network(m);
   hopfix::bindings::bind_degree(m);
   hopfix::bindings::bind_fixed_points(m);
+  hopfix::bindings::bind_continuation(m);
   hopfix::bindings::bind_separation(m);
   hopfix::bindings::bind_faces(m);
   bind_softmax_map(m);

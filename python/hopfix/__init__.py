@@ -8,10 +8,14 @@ from hopfix import datasets, degree, faces, plot, separation, softmax_map
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
 from hopfix._results import Certificates, Retrieval
+from hopfix.branches import Branch, Branches, BranchEvent
 from hopfix.fixed_points import FixedPoint, FixedPoints, Undecided
 from hopfix.network import Hopfield
 
 __all__ = [
+    "Branch",
+    "BranchEvent",
+    "Branches",
     "Certificates",
     "FixedPoint",
     "FixedPoints",

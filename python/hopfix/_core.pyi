@@ -113,6 +113,18 @@ def fixed_points_by_cells(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+def follow_branches(
+    network: Network64,
+    states: NDArray[np.float64],
+    beta_to: float,
+    max_steps: int,
+    time_limit: float,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], BaseException | None]: ...
+def correct_states(
+    network: Network64, states: NDArray[np.float64], threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
 
 reason_box_limit: str
 reason_precision: str

@@ -21,6 +21,7 @@ from hopfix._arrays import (
 from hopfix._config import resolve_threads
 from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import FORMS, Progress, search
+from hopfix.branches import Branches, follow
 from hopfix.fixed_points import FixedPoints
 
 _METHODS = ("auto", "cells", "starts", "closed_form")
@@ -452,6 +453,55 @@ class Hopfield:
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             symmetry=bool(symmetry),
             seed=as_integer("seed", seed, 0) % 2**64,
+            progress=progress,
+        )
+
+    def follow(
+        self,
+        beta_to: float,
+        fixed_points: FixedPoints | npt.ArrayLike | None = None,
+        *,
+        max_steps: int = 10_000,
+        time_limit: float | None = None,
+        progress: Progress | None = None,
+    ) -> Branches:
+        """Follow fixed points from this network's β to another, through folds and crossings.
+
+        Pseudo-arclength continuation in (ξ, log β). Each curve is listed once, whichever of the
+        given points it passes through. Between steps, folds and crossings are noticed by the
+        change of direction of β and of the space on which I − J is negative, and located to
+        rounding; generic folds are then proved (in up to 64 dimensions). At simple crossings the
+        other branch is followed, too. Two folds that are closer than a step, or branches closer
+        than Newton's method can tell apart, may be missed: compare `Branches.at` with
+        `fixed_points("cells")` where it matters.
+
+        Args:
+            beta_to: where to follow them to, above or below this network's β.
+            fixed_points: the points to follow, as a `FixedPoints` or states (K, d), at this
+                network's β; default `self.fixed_points()`. Branches that none of them lies on,
+                and that no simple crossing leads to, are not found.
+            max_steps: most steps along a branch in one direction.
+            time_limit: stop after about this many seconds.
+            progress: called now and then as progress(done, total) in this thread, with the number
+                of given points whose branch is known; an exception it raises ends the work.
+
+        Returns:
+            Branches. A step costs O(N r² + r³), r the dimension of the patterns' affine hull.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+        """
+        target = as_positive("beta_to", beta_to)
+        if target == self._beta:
+            raise ValueError(f"beta_to: got {target:g}, the network's own beta, need another")
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        return follow(
+            self,
+            target,
+            fixed_points,
+            max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),
+            time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             progress=progress,
         )
 

@@ -1,0 +1,79 @@
+// Branches of fixed points, in double precision.
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "hopfix/continuation.hpp"
+
+namespace hopfix::bindings {
+
+namespace {
+
+py::array_t<std::int64_t> numbers(const std::vector<std::ptrdiff_t>& values) {
+  return to_array(std::vector<std::int64_t>(values.begin(), values.end()),
+                  {static_cast<py::ssize_t>(values.size())});
+}
+
+py::dict as_dict(const Branch& branch, py::ssize_t dim) {
+  const py::ssize_t count = branch.size();
+  py::dict out;
+  out["beta"] = to_array(branch.beta, {count});
+  out["states"] = to_array(branch.states, {count, dim});
+  out["log_beta_slopes"] = to_array(branch.log_beta_slopes, {count});
+  out["state_slopes"] = to_array(branch.state_slopes, {count, dim});
+  out["arclength"] = to_array(branch.arclength, {count});
+  out["energy"] = to_array(branch.energy, {count});
+  out["morse_index"] = to_array(branch.morse_index, {count});
+  out["events"] = numbers(branch.events);
+  out["places"] = numbers(branch.places);
+  out["starts"] = numbers(branch.starts);
+  out["ends"] = py::make_tuple(describe(branch.first), describe(branch.last));
+  return out;
+}
+
+py::dict as_dict(const BranchEvent& event, py::ssize_t dim) {
+  py::dict out;
+  out["kind"] = describe(event.kind);
+  out["beta"] = event.beta;
+  out["state"] = to_array(event.state, {dim});
+  out["multiplicity"] = event.multiplicity;
+  out["certified"] = event.certified;
+  out["radius"] = event.radius;
+  out["beta_radius"] = event.beta_radius;
+  out["branches"] = py::tuple(py::cast(event.branches));
+  return out;
+}
+
+py::tuple follow(const Network<double>& network, const Array<double>& states, double beta_to,
+                 std::int64_t max_steps, double time_limit, const py::object& progress,
+                 int threads) {
+  FollowOptions options;
+  options.beta_to = beta_to;
+  options.max_steps = max_steps;
+  options.time_limit = time_limit;
+  options.progress = progress_callback(progress);
+  BranchList list;
+  run_released(threads, [&](const Execution& execution) {
+    list = follow_branches(network, states.data(), states.shape(0), options, execution);
+  });
+  py::list branches, events;
+  for (const Branch& branch : list.branches) branches.append(as_dict(branch, network.dim()));
+  for (const BranchEvent& event : list.events) events.append(as_dict(event, network.dim()));
+  return py::make_tuple(branches, events, take_pending_exception());
+}
+
+py::tuple correct(const Network<double>& network, const Array<double>& states, int threads) {
+  Corrected corrected;
+  run_released(threads, [&](const Execution& execution) {
+    corrected = correct_states(network, states.data(), states.shape(0), execution);
+  });
+  return py::make_tuple(to_array(corrected.states, {states.shape(0), network.dim()}),
+                        to_array(corrected.solved, {states.shape(0)}));
+}
+
+}  // namespace
+
+void bind_continuation(py::module_& m) {
+  m.def("follow_branches", &follow);
+  m.def("correct_states", &correct);
+}
+
+}  // namespace hopfix::bindings

@@ -1,0 +1,63 @@
+// One branch followed in one direction, a few steps at a time.
+#pragma once
+
+#include "branch_events.hpp"
+
+namespace hopfix {
+
+// Where a branch is followed: s between the two, `from` being that of the given fixed points.
+struct TraceLimits {
+  double from = 0, to = 0;
+  std::int64_t max_steps = 0;
+};
+
+struct TracePoint {
+  Coordinates z, tangent;
+  double sigma = 0, energy = 0;
+  std::ptrdiff_t morse_index = 0;
+  std::ptrdiff_t event = -1;  // its number among the events
+};
+
+class BranchTracer {
+ public:
+  // From a point with the tangent to go along; a crossing where `at_crossing`.
+  BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,
+               bool at_crossing);
+
+  // At most so many steps more.
+  void advance(int steps);
+  bool done() const { return done_; }
+  void stop(BranchEnd reason);
+
+  const std::vector<TracePoint>& points() const { return points_; }
+  const std::vector<LocatedEvent>& events() const { return events_; }
+  BranchEnd end() const { return end_; }
+
+ private:
+  void step();
+  std::optional<CurvePoint> predict_and_correct();
+  bool record(const CurvePoint& next, std::vector<LocatedEvent> events);
+  bool leaves(const CurvePoint& point) const;
+  void land(const CurvePoint& inside, const CurvePoint& outside);
+  void add(const CurvePoint& point, std::ptrdiff_t event);
+  bool is_origin(const LocatedEvent& event) const;
+
+  BranchCurve curve_;
+  EventFinder finder_;
+  TraceLimits limits_;
+  CurvePoint here_;
+  bool at_crossing_;
+  Coordinates origin_;  // the crossing it starts from
+  double step_, next_step_ = 0;
+  std::int64_t steps_ = 0;
+  bool done_ = false;
+  BranchEnd end_ = BranchEnd::interrupted;
+  std::vector<TracePoint> points_;
+  std::vector<LocatedEvent> events_;
+};
+
+// Whether two points are the same event, located twice: beta is known well always, eta is not where
+// a crossing is so flat (of fifth order, say) that it hardly decides.
+bool same_event(const Coordinates& a, const Coordinates& b, bool flat = false);
+
+}  // namespace hopfix

@@ -1,0 +1,477 @@
+"""Branches of fixed points: closed forms, independent folds, completeness by cells, limits."""
+
+import json
+import signal
+import threading
+import time
+from itertools import pairwise
+from math import comb
+
+import mpmath
+import naive
+import numpy as np
+import pytest
+from points import match, same
+
+import hopfix
+from hopfix.degree import audit
+
+
+def branch_arrays(branches):
+    """Everything numeric a Branches holds, for bitwise comparison."""
+    out = []
+    for b in branches.branches:
+        out += [b.beta, b.states, b.energy, b.morse_index, b.arclength, b.places]
+    for e in branches.events:
+        out += [np.array([e.beta, e.radius, e.beta_radius, e.multiplicity]), e.state]
+    return out
+
+
+def assert_sound(branches):
+    """What every Branches must satisfy, by the extended-precision twin."""
+    __tracebackhide__ = True
+    net = branches.network
+    low, high = sorted((net.beta, branches.beta_to))
+    for number, branch in enumerate(branches.branches):
+        assert branch.whole, branch
+        assert np.all(np.diff(branch.arclength) > 0)
+        assert branch.beta.min() >= low
+        assert branch.beta.max() <= high
+        for i in range(0, len(branch), 5):
+            data = (net.patterns, branch.beta[i], net.log_weights, branch.states[i])
+            assert naive.residual(*data) < 1e-11
+            eigenvalues = np.linalg.eigvalsh(naive.jacobian(*data).astype(float))
+            if i not in branch.places:
+                assert branch.morse_index[i] == (eigenvalues > 1).sum()
+            assert branch.energy[i] == pytest.approx(float(naive.energy(*data)), abs=1e-12)
+        for event, place in zip(branch.events, branch.places, strict=True):
+            assert number in branches.events[event].branches
+            assert branch.beta[place] == pytest.approx(branches.events[event].beta, rel=1e-10)
+    for event in branches.events:
+        data = (net.patterns, event.beta, net.log_weights, event.state)
+        assert naive.residual(*data) < 1e-10
+        eigenvalues = np.linalg.eigvalsh(naive.jacobian(*data).astype(float))
+        assert (abs(eigenvalues - 1) < 1e-6).sum() == event.multiplicity
+        assert np.isnan(event.radius) != event.certified
+
+
+# ------------------------------------------------------------------------------- closed forms
+
+
+@pytest.mark.parametrize("N", range(3, 9))
+def test_folds_of_orthonormal_patterns_are_tinos_thresholds(N):
+    branches = hopfix.Hopfield(np.eye(N), 50.0).follow(1.0)
+    wanted = [
+        hopfix.softmax_map.threshold(N, k)
+        for k in range(1, (N + 1) // 2)
+        for _ in range(comb(N, k))
+    ]
+    assert branches.folds.shape == (len(wanted),)
+    np.testing.assert_allclose(branches.folds, np.sort(wanted), rtol=0, atol=1e-12)
+    assert len(branches) == 2 ** (N - 1)
+    (centre,) = [e for e in branches.events if e.kind != "fold"]
+    assert (centre.kind, centre.multiplicity) == ("multiple", N - 1)
+    assert centre.beta == pytest.approx(N, abs=1e-10)
+    np.testing.assert_allclose(centre.state, np.full(N, 1 / N), atol=1e-9)
+    assert sorted(centre.branches) == list(range(2 ** (N - 1)))
+    assert_sound(branches)
+
+
+def test_a_class_passes_through_the_centre_into_the_complementary_class():
+    N = 7
+    net = hopfix.Hopfield(np.eye(N), 50.0)
+    found = net.fixed_points()
+    branches = net.follow(1.0, found)
+    for branch in branches.branches:
+        if len(branch.starts) == 2:
+            a, b = (set(found.support[i]) for i in branch.starts)
+            assert a | b == set(range(N))
+            assert not a & b
+    assert sorted(i for b in branches.branches for i in b.starts) == list(range(2**N - 1))
+
+
+@pytest.mark.parametrize(("N", "beta"), [(6, 5.0), (6, 10.0), (5, 4.6), (5, 4.9), (8, 7.0)])
+def test_points_at_a_beta_are_those_of_the_closed_form(N, beta):
+    there = hopfix.Hopfield(np.eye(N), 50.0).follow(1.0).at(beta)
+    match(there.states, hopfix.Hopfield(np.eye(N), beta).fixed_points("closed_form").states, 1e-12)
+    assert there.counts == naive.softmax_counts(N, beta)
+    assert there.completeness == "consistent"
+
+
+@pytest.mark.parametrize(("start", "target"), [(2.0, 0.5), (0.5, 2.0)])
+def test_two_patterns_meet_in_a_pitchfork_at_beta_one(start, target):
+    branches = hopfix.Hopfield([[-1.0], [1.0]], start).follow(target)
+    (event,) = branches.events
+    assert (event.kind, event.multiplicity) == ("pitchfork", 1)
+    assert event.beta == pytest.approx(1, abs=1e-14)
+    assert event.state == pytest.approx([0.0], abs=1e-14)
+    assert event.branches == (0, 1)
+    assert len(branches.folds) == 0
+    assert_sound(branches)
+    for beta in (0.9, 1.1, 1.9):
+        same_count = len(hopfix.Hopfield([[-1.0], [1.0]], beta).fixed_points("cells"))
+        assert len(branches.at(beta)) == same_count
+
+
+def test_unequal_weights_of_two_patterns_unfold_the_pitchfork_into_a_fold():
+    net = hopfix.Hopfield([[-1.0], [1.0]], 3.0, log_weights=[0.0, 0.1])
+    branches = net.follow(0.5)
+    (event,) = branches.events
+    assert event.kind == "fold"
+    assert event.certified
+    # With m = state: m = tanh(beta m + 0.05), and 1 = beta (1 - m^2).
+    with mpmath.workdps(30):
+        beta, m = mpmath.findroot(
+            lambda b, x: (x - mpmath.tanh(b * x + mpmath.mpf(0.1) / 2), b * (1 - x * x) - 1),
+            (event.beta, event.state[0]),
+        )
+        assert abs(beta - event.beta) <= event.beta_radius
+        assert abs(m - event.state[0]) <= event.radius
+    assert_sound(branches)
+
+
+@pytest.mark.parametrize(("start", "target"), [(3.0, 0.2), (0.2, 3.0)])
+def test_weights_that_balance_two_patterns_give_a_transcritical_crossing(start, target):
+    # The mean of {-1, 2} under weights 2/3, 1/3 is 0, a fixed point for every beta; the variance
+    # there is 2 and the third moment is not 0: the other branch crosses at beta = 1/2, aslant.
+    net = hopfix.Hopfield([[-1.0], [2.0]], start, log_weights=[np.log(2.0), 0.0])
+    branches = net.follow(target)
+    crossing, fold = sorted(branches.events, key=lambda e: e.kind != "transcritical")
+    assert (crossing.kind, crossing.multiplicity, crossing.branches) == ("transcritical", 1, (0, 1))
+    assert crossing.beta == pytest.approx(0.5, abs=1e-10)
+    assert crossing.state == pytest.approx([0.0], abs=1e-10)
+    assert (fold.kind, fold.certified) == ("fold", True)
+    with mpmath.workdps(30):
+
+        def equations(beta, x):
+            p = 1 / (1 + 2 * mpmath.exp(-3 * beta * x))
+            return x - 3 * p + 1, 9 * beta * p * (1 - p) - 1
+
+        beta, _ = mpmath.findroot(equations, (fold.beta, fold.state[0]))
+        assert abs(beta - fold.beta) < 1e-14
+    assert_sound(branches)
+    for beta in (fold.beta - 0.01, (fold.beta + 0.5) / 2, 0.6, 2.5):
+        there = hopfix.Hopfield(net.patterns, beta, log_weights=net.log_weights)
+        match(branches.at(beta).states, there.fixed_points("cells").states, 1e-9)
+
+
+# A triangle is the simplest potential without the symmetry xi -> -xi: on the mirror line of a heavy
+# pair, breaking the mirror symmetry gives pitchforks; the line itself turns in folds.
+def test_mirror_symmetric_patterns_have_pitchforks_found_from_below():
+    patterns = np.array([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.8]])
+    down = hopfix.Hopfield(patterns, 30.0).follow(0.5)
+    assert_sound(down)
+    pitchforks = [e for e in down.events if e.kind == "pitchfork"]
+    assert pitchforks
+    for event in pitchforks:
+        assert event.state[1] == pytest.approx(0, abs=1e-12)
+        assert len(event.branches) == 2
+        root, _ = mirror_pitchfork(patterns, event)
+        assert event.beta == pytest.approx(float(root), abs=1e-12)
+    up = hopfix.Hopfield(patterns, 0.5).follow(30.0)
+    assert_sound(up)
+    first = min(pitchforks, key=lambda e: e.beta)
+    assert min(abs(e.beta - first.beta) for e in up.events) < 1e-12
+    assert all(len(e.branches) == 2 for e in up.events if e.kind == "pitchfork")
+
+
+def mirror_pitchfork(patterns, event):
+    """(beta, x) with (x, 0) fixed and J_yy = 1 there, 30 digits."""
+    with mpmath.workdps(30):
+
+        def equations(beta, x):
+            e = [mpmath.exp(beta * mpmath.mpf(float(a)) * x) for a in patterns[:, 0]]
+            p = [v / sum(e) for v in e]
+            mean = sum(w * mpmath.mpf(float(a)) for w, a in zip(p, patterns[:, 0], strict=True))
+            spread = sum(
+                w * mpmath.mpf(float(b)) ** 2 for w, b in zip(p, patterns[:, 1], strict=True)
+            )
+            return x - mean, beta * spread - 1
+
+        return mpmath.findroot(equations, (event.beta, event.state[0]))
+
+
+def test_an_equilateral_triangle_meets_in_a_double_point():
+    angles = 2 * np.pi * np.arange(3) / 3
+    patterns = np.column_stack([np.cos(angles), np.sin(angles)])
+    branches = hopfix.Hopfield(patterns, 10.0).follow(0.5)
+    (event,) = [e for e in branches.events if e.kind == "multiple"]
+    assert event.beta == pytest.approx(2, abs=1e-10)  # J = beta/2 in the centre
+    assert event.multiplicity == 2
+    assert_sound(branches)
+
+
+def test_branches_of_a_cross_polytope_meet_in_one_point_however_flat():
+    # Along an axis x = sinh(3x) / (cosh(3x) + 2) agrees with x up to fifth order at beta = 3.
+    branches = hopfix.Hopfield(np.vstack([np.eye(3), -np.eye(3)]), 40.0).follow(0.3)
+    (event,) = branches.events
+    assert (event.kind, event.multiplicity, len(event.branches)) == ("multiple", 3, len(branches))
+    assert event.beta == pytest.approx(3, abs=1e-10)
+    assert len(branches.at(39.0)) == 27
+
+
+# ----------------------------------------------------------------------- independent oracles
+
+
+def moore_spence(patterns, event, digits=30):
+    """beta of the fold near an event, by Newton's method with mpmath's numerical Jacobian."""
+    d = patterns.shape[1]
+    j = np.asarray(naive.jacobian(patterns, event.beta, None, event.state), float)
+    values, vectors = np.linalg.eigh(j)
+    v = vectors[:, abs(values - 1).argmin()]
+    with mpmath.workdps(digits):
+        x = [[mpmath.mpf(float(a)) for a in row] for row in patterns]
+
+        def equations(*u):
+            state, w, beta = u[:d], u[d : 2 * d], u[-1]
+            e = [mpmath.exp(beta * mpmath.fdot(row, state)) for row in x]
+            p = [a / mpmath.fsum(e) for a in e]
+            f = [mpmath.fdot(p, column) for column in zip(*x, strict=True)]
+            y = [[a - m for a, m in zip(row, f, strict=True)] for row in x]
+            along = [q * mpmath.fdot(row, w) for q, row in zip(p, y, strict=True)]
+            jw = [beta * mpmath.fdot(along, column) for column in zip(*y, strict=True)]
+            return [
+                *(a - b for a, b in zip(state, f, strict=True)),
+                *(a - b for a, b in zip(w, jw, strict=True)),
+                mpmath.fdot(w, w) - 1,
+            ]
+
+        start = [*map(float, event.state), *map(float, v), event.beta]
+        return mpmath.findroot(equations, start)
+
+
+@pytest.mark.parametrize(("d", "N", "seed"), [(3, 6, 1), (4, 7, 2), (5, 6, 3), (4, 10, 4)])
+def test_folds_are_those_of_the_extended_system_in_thirty_digits(d, N, seed):
+    patterns = naive.unit_patterns(d, N, seed)
+    branches = hopfix.Hopfield(patterns, 50.0).follow(1.0)
+    assert_sound(branches)
+    folds = [e for e in branches.events if e.kind == "fold"]
+    assert len(folds) == len(branches.events)
+    assert len(folds) > 3
+    for event in folds[:6]:
+        assert event.certified
+        root = moore_spence(patterns, event)
+        assert abs(root[2 * d] - event.beta) <= event.beta_radius < 1e-10
+        assert naive.covers(event.radius, event.state, list(root[:d]))
+
+
+@pytest.mark.parametrize(("d", "N", "seed"), [(3, 6, 1), (4, 7, 2), (5, 6, 3), (4, 10, 4)])
+@pytest.mark.parametrize("beta", [1.5, 4.0, 9.0, 20.0, 37.0, 50.0])
+def test_branches_hold_all_points_that_the_exhaustive_search_finds(d, N, seed, beta):
+    # Holds for these networks; isolated loops of fixed points in between would be missed.
+    patterns = naive.unit_patterns(d, N, seed)
+    there = hopfix.Hopfield(patterns, 50.0).follow(1.0).at(beta)
+    found = hopfix.Hopfield(patterns, beta).fixed_points("cells")
+    assert found.completeness == "proved"
+    match(there.states, found.states, 1e-10)
+    assert there.counts == found.counts
+
+
+def test_what_is_born_above_is_not_reached_from_below_and_cells_shows_it():
+    patterns = naive.unit_patterns(3, 6, 1)
+    up = hopfix.Hopfield(patterns, 1.0).follow(50.0)
+    assert len(up.at(1.5)) == len(hopfix.Hopfield(patterns, 1.5).fixed_points("cells")) == 1
+    found = hopfix.Hopfield(patterns, 50.0).fixed_points("cells")
+    assert len(up.at(50.0)) < len(found)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_degree_is_one_between_events(seed):
+    rng = np.random.default_rng(seed)
+    d, N = rng.integers(2, 5), rng.integers(4, 9)
+    net = hopfix.Hopfield(naive.unit_patterns(d, N, seed + 50), 25.0)
+    found = net.fixed_points("cells")
+    assert found.completeness == "proved"
+    branches = net.follow(1.0, found)
+    marks = np.unique([1.0, 25.0, *(e.beta for e in branches.events)])
+    for low, high in pairwise(marks):
+        if high - low < 1e-6 * low:
+            continue
+        there = branches.at(np.sqrt(low * high))
+        assert there.certified.all()
+        assert audit(there.counts, int(d)).ok
+    assert_sound(branches)
+
+
+def test_log_weights_and_patterns_far_from_the_origin():
+    rng = np.random.default_rng(8)
+    patterns = rng.normal(size=(6, 9)) + 3
+    net = hopfix.Hopfield(patterns, 8.0, log_weights=-4 * (patterns**2).sum(axis=1))
+    found = net.fixed_points("cells")
+    branches = net.follow(6.0, found)
+    assert_sound(branches)
+    match(branches.at(8.0).states, found.states, 1e-9)
+
+
+# ------------------------------------------------------------------------ results and limits
+
+
+def test_the_result_is_the_same_for_every_number_of_threads():
+    patterns = naive.unit_patterns(4, 10, 4)
+    one = hopfix.Hopfield(patterns, 50.0, num_threads=1).follow(1.0)
+    for threads in (2, 3, 8):
+        other = hopfix.Hopfield(patterns, 50.0, num_threads=threads).follow(1.0)
+        assert len(other) == len(one)
+        assert [b.ends for b in other.branches] == [b.ends for b in one.branches]
+        for a, b in zip(branch_arrays(one), branch_arrays(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+    same(one.at(7.0), one.at(7.0))
+
+
+def test_states_are_accepted_and_each_curve_is_listed_once():
+    net = hopfix.Hopfield(np.eye(4), 10.0)
+    found = net.fixed_points()
+    a, b = net.follow(2.0, found), net.follow(2.0, found.states.tolist())
+    for x, y in zip(branch_arrays(a), branch_arrays(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+    doubled = net.follow(2.0, np.concatenate([found.states[1:3], found.states[1:3]]))
+    assert sorted(b.starts for b in doubled.branches) == [(0, 2), (1, 3)]
+
+
+def test_single_precision_networks():
+    branches = hopfix.Hopfield(np.eye(4, dtype=np.float32), 10.0).follow(2.0)
+    assert branches.branches[0].states.dtype == np.float32
+    assert branches.events[0].state.dtype == np.float32
+    np.testing.assert_allclose(branches.folds, hopfix.softmax_map.threshold(4), atol=1e-12)
+    assert len(branches.at(5.0)) == 15
+
+
+def test_a_single_pattern_stays_where_it_is():
+    branches = hopfix.Hopfield([[1.0, 2.0]], 3.0).follow(1.0)
+    (branch,) = branches.branches
+    np.testing.assert_allclose(branch.states, [[1.0, 2.0]] * len(branch), atol=1e-15)
+    assert branch.ends == ("start", "beta_to")
+    assert branches.events == ()
+
+
+def test_patterns_that_are_all_the_same():
+    branches = hopfix.Hopfield([[-1.0]] * 7, 30.0).follow(1.0)
+    assert [b.ends for b in branches.branches] == [("start", "beta_to")]
+    np.testing.assert_allclose(branches.at(3.0).states, [[-1.0]], atol=1e-15)
+
+
+def test_a_degenerate_start_is_reported_and_not_followed():
+    branches = hopfix.Hopfield(np.eye(4), 4.0).follow(2.0, [[0.25] * 4])
+    (branch,) = branches.branches
+    assert branch.ends == ("start", "degenerate")
+    assert not branch.whole
+    there = branches.at(3.0)
+    assert len(there) == 0
+    assert there.completeness == "unknown"
+    assert "degenerate" in there.undecided[0].reason
+
+
+def test_step_limit():
+    branches = hopfix.Hopfield(np.eye(3), 10.0).follow(1.0, max_steps=3)
+    assert {b.ends for b in branches.branches} == {("start", "max_steps")}
+    assert branches.at(10.0).completeness == "unknown"
+
+
+def test_time_limit_keeps_what_is_there():
+    net = hopfix.Hopfield(np.eye(12), 30.0)
+    found = net.fixed_points(certify=False)
+    began = time.monotonic()
+    branches = net.follow(1.0, found, time_limit=0.2)
+    assert time.monotonic() - began < 2
+    ends = [b.ends[1] for b in branches.branches]
+    assert "time_limit" in ends
+    assert sorted(i for b in branches.branches for i in b.starts) == list(range(len(found)))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_in_progress_ends_the_work_and_propagates(error):
+    calls = []
+
+    def progress(done, total):
+        calls.append((done, total))
+        if len(calls) == 3:
+            raise error("enough")
+
+    net = hopfix.Hopfield(np.eye(8), 30.0)
+    with pytest.raises(error, match="enough") as caught:
+        net.follow(1.0, progress=progress)
+    assert len(calls) == 3
+    assert all(0 <= done <= total == 255 for done, total in calls)
+    if error is KeyboardInterrupt:
+        ends = [b.ends[1] for b in caught.value.partial.branches]
+        assert "start_beta" in ends
+        assert "interrupted" in ends
+
+
+def test_ctrl_c_keeps_what_was_followed():
+    net = hopfix.Hopfield(np.eye(13), 40.0)
+    found = net.fixed_points(certify=False)
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        net.follow(1.0, found)
+    timer.join()
+    ends = [b.ends[1] for b in caught.value.partial.branches]
+    assert "interrupted" in ends
+    assert sorted(i for b in caught.value.partial.branches for i in b.starts) == list(
+        range(len(found))
+    )
+
+
+def test_progress_counts_up_to_all_points():
+    calls = []
+    hopfix.Hopfield(np.eye(6), 30.0).follow(1.0, progress=lambda *c: calls.append(c))
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert calls[-1] == (63, 63)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match_"),
+    [
+        ({"beta_to": -1.0}, ValueError, "beta_to: got -1.0, need a finite number > 0"),
+        ({"beta_to": "x"}, TypeError, "beta_to: got str"),
+        ({"beta_to": 5.0}, ValueError, "beta_to: got 5, the network's own beta"),
+        ({"beta_to": 1.0, "max_steps": 0}, ValueError, "max_steps: got 0"),
+        ({"beta_to": 1.0, "time_limit": 0}, ValueError, "time_limit: got 0"),
+        ({"beta_to": 1.0, "progress": 3}, TypeError, "progress: got int"),
+        ({"beta_to": 1.0, "fixed_points": [[1.0, 2.0]]}, ValueError, "fixed_points: got shape"),
+        ({"beta_to": 1.0, "fixed_points": [[1.0, 0, 0]]}, ValueError, "state 0 is not a fixed"),
+        ({"beta_to": 1.0, "fixed_points": [[np.nan, 0, 0]]}, ValueError, "fixed_points: got nan"),
+    ],
+)
+def test_bad_input(arguments, error, match_):
+    with pytest.raises(error, match=match_):
+        hopfix.Hopfield(np.eye(3), 5.0).follow(**arguments)
+
+
+def test_beta_outside_what_was_followed():
+    branches = hopfix.Hopfield(np.eye(3), 5.0).follow(2.0)
+    for beta in (1.9, 5.1):
+        with pytest.raises(ValueError, match=r"beta: got .*, need 2 to 5"):
+            branches.at(beta)
+
+
+def test_summary_and_json():
+    branches = hopfix.Hopfield(np.eye(4), 10.0).follow(2.0)
+    assert repr(branches) == (
+        "Branches(8 branches from beta=10 to 2, events {fold: 4, multiple: 1})"
+    )
+    assert repr(branches.branches[0]).startswith("Branch(")
+    out = json.loads(json.dumps(branches.to_dict(), allow_nan=False))
+    assert len(out["branches"]) == 8
+    np.testing.assert_array_equal(out["folds"], branches.folds)
+
+
+@pytest.mark.parametrize("quantity", ["energy", "overlap"])
+def test_plot(quantity):
+    pytest.importorskip("matplotlib.figure")
+    from matplotlib.figure import Figure
+
+    branches = hopfix.Hopfield(np.eye(4), 10.0).follow(2.0)
+    figure = branches.plot(quantity)
+    (ax,) = figure.axes
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["memories", "index 1", "index 2", "index 3", "fold", "multiple"]
+    drawn = np.concatenate([s for c in ax.collections for s in c.get_segments()])
+    assert drawn[:, 0].min() == 2.0
+    assert drawn[:, 0].max() == 10.0
+    other = Figure().add_subplot()
+    assert branches.plot(quantity, ax=other) is other.figure
+    with pytest.raises(ValueError, match="quantity: got 'mass', need one of energy, overlap"):
+        branches.plot("mass")
