@@ -293,6 +293,18 @@ def test_the_degree_is_one_between_events(seed):
     assert_sound(branches)
 
 
+def test_a_fold_beside_another_branch_is_not_taken_for_a_crossing():
+    # Two branches pass each other closely at beta = 20.62: an unfolded crossing.
+    rng = np.random.default_rng(6611)
+    d, N = int(rng.integers(1, 6)), int(rng.integers(2, 11))
+    patterns = rng.normal(size=(N, d))
+    patterns /= np.linalg.norm(patterns, axis=1, keepdims=True)
+    branches = hopfix.Hopfield(patterns, 52.681).follow(10.466)
+    assert branches.counts == {"fold": 5}
+    assert branches.at(10.466).completeness == "consistent"
+    assert_sound(branches)
+
+
 def test_log_weights_and_patterns_far_from_the_origin():
     rng = np.random.default_rng(8)
     patterns = rng.normal(size=(6, 9)) + 3
