@@ -293,6 +293,26 @@ def test_the_degree_is_one_between_events(seed):
     assert_sound(branches)
 
 
+def close_passage():
+    """Branches two of which pass each other closely at beta = 20.62: an unfolded crossing."""
+    rng = np.random.default_rng(6611)
+    d, N = int(rng.integers(1, 6)), int(rng.integers(2, 11))
+    patterns = rng.normal(size=(N, d))
+    patterns /= np.linalg.norm(patterns, axis=1, keepdims=True)
+    return hopfix.Hopfield(patterns, 52.681).follow(10.466)
+
+
+def test_a_fold_beside_another_branch_is_not_taken_for_a_crossing():
+    branches = close_passage()
+    assert branches.counts == {"fold": 5}
+    assert branches.at(10.466).completeness == "consistent"
+
+
+@pytest.mark.xfail(reason="an event may be given a larger arclength than the point behind it")
+def test_arclength_ascends_through_folds_in_a_close_passage():
+    assert_sound(close_passage())
+
+
 def test_log_weights_and_patterns_far_from_the_origin():
     rng = np.random.default_rng(8)
     patterns = rng.normal(size=(6, 9)) + 3

@@ -17,7 +17,7 @@ size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 constexpr double kLongestReach = 1e-2, kReachOfStep = 0.2, kShort = 0.4;
 constexpr int kNodes = 8;
 // Interpolation locates events to less than this, in eigenvalues and in coordinates.
-constexpr double kSingular = 1e-6, kPolishMoves = 1e-4;
+constexpr double kSingular = 1e-6, kPolishMoves = 1e-4, kUnfolded = 1e-10;
 
 bool turns(const CurvePoint& a, const CurvePoint& b) {
   return (a.tangent.back() > 0) != (b.tangent.back() > 0);
@@ -244,7 +244,9 @@ bool EventFinder::classify(const CurvePoint& a, const CurvePoint& b, LocatedEven
   double moved = 0;
   for (size_t k = 0; k < z.size(); ++k) moved = std::max(moved, std::fabs(z[k] - event.place.z[k]));
   event.null_vector = v;
-  if (!polished || !(moved <= kPolishMoves) || std::fabs(unfolding) > kSingular) {
+  if (!polished || !(moved <= kPolishMoves) || std::fabs(unfolding) > kUnfolded) {
+    // What looks like a crossing but is none is a jump between branches that pass close by.
+    if (!fold) return false;
     event.null_vector = nearest_vector(event.place.spectrum);
     event.kind = EventKind::degenerate;
     return true;
