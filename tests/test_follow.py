@@ -308,7 +308,6 @@ def test_a_fold_beside_another_branch_is_not_taken_for_a_crossing():
     assert branches.at(10.466).completeness == "consistent"
 
 
-@pytest.mark.xfail(reason="an event may be given a larger arclength than the point behind it")
 def test_arclength_ascends_through_folds_in_a_close_passage():
     assert_sound(close_passage())
 

@@ -52,7 +52,15 @@ void BranchTracer::add(const CurvePoint& point, ptrdiff_t event) {
   // Eigenvalues that are 1 at an event are not above it.
   constexpr double kEqual = 1e-6;
   const double energy = curve_.map().to_energy(curve_.evaluate(point.z).energy());
-  points_.push_back({point.z, point.tangent, point.sigma, energy,
+  // The tracer's own sigma is measured along the tangent of each step, that of an event by
+  // interpolation: the two need not ascend together.
+  double arclength = 0;
+  if (!points_.empty()) {
+    Coordinates chord = point.z;
+    for (size_t k = 0; k < chord.size(); ++k) chord[k] -= points_.back().z[k];
+    arclength = points_.back().arclength + norm(chord);
+  }
+  points_.push_back({point.z, point.tangent, arclength, energy,
                      point.spectrum.above(event >= 0 ? kEqual : 0), event});
 }
 

@@ -13,7 +13,8 @@ struct TraceLimits {
 
 struct TracePoint {
   Coordinates z, tangent;
-  double sigma = 0, energy = 0;
+  double arclength = 0;  // of the polygon through the points so far
+  double energy = 0;
   std::ptrdiff_t morse_index = 0;
   std::ptrdiff_t event = -1;  // its number among the events
 };

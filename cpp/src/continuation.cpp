@@ -262,7 +262,7 @@ class Follower {
     return most;
   }
 
-  void append(Branch& branch, const TracePoint& point, double sign, double sigma_0) const {
+  void append(Branch& branch, const TracePoint& point, double sign, double start) const {
     const double s = point.z.back();
     branch.beta.push_back(s == limits_.from ? network_.beta()
                           : s == limits_.to ? options_.beta_to
@@ -271,7 +271,7 @@ class Follower {
     branch.states.insert(branch.states.end(), state.begin(), state.end());
     for (const double value : slope) branch.state_slopes.push_back(sign * value);
     branch.log_beta_slopes.push_back(sign * point.tangent.back());
-    branch.arclength.push_back(sigma_0 + sign * point.sigma);
+    branch.arclength.push_back(start + sign * point.arclength);
     branch.energy.push_back(point.energy);
     branch.morse_index.push_back(point.morse_index);
   }
@@ -321,15 +321,15 @@ class Follower {
   void add_crossing_branch(size_t id, const BranchTracer& back, const BranchTracer& forth) {
     const auto number = static_cast<ptrdiff_t>(list_.branches.size());
     const bool closed = forth.end() == BranchEnd::crossing;
-    const double sigma_0 = closed ? 0 : back.points().back().sigma;
+    const double start = closed ? 0 : back.points().back().arclength;
     Branch branch;
     if (!closed)
       for (auto point = back.points().rbegin(); point + 1 != back.points().rend(); ++point) {
-        append(branch, *point, -1, sigma_0);
+        append(branch, *point, -1, start);
         if (point->event >= 0) add_event(branch, back.events()[at(point->event)], number);
       }
     for (const TracePoint& point : forth.points()) {
-      append(branch, point, 1, sigma_0);
+      append(branch, point, 1, start);
       if (&point == &forth.points().front())
         add_event(branch, events_[id].located, number);
       else if (point.event >= 0)

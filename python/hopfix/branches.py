@@ -66,8 +66,8 @@ class Branch:
         states: (M, d) in the network's dtype.
         energy: (M,) float64, as `Hopfield.energy` at that β.
         morse_index: (M,) int64; at an event, eigenvalues equal to 1 are not counted.
-        arclength: (M,) float64, ascending, of (ξ/R, log β), R the largest distance of a pattern
-            from the mean of all.
+        arclength: (M,) float64, ascending, of the polygon through the points (ξ/R, log β), R the
+            largest distance of a pattern from the mean of all.
         events: numbers of its events in `Branches.events`, in order along it.
         places: (E,) int64, which of the M points they are.
         starts: numbers of the given fixed points that are ends of it.
