@@ -208,6 +208,8 @@ def test_what_it_cannot_search_is_an_error():
         hopfix.Hopfield(naive.unit_patterns(9, 129, 0)).fixed_points("cells")
     with pytest.raises(ValueError, match=r"patterns.*9 dimensions.*8.*hull"):
         hopfix.Hopfield(naive.unit_patterns(9, 20, 0)).fixed_points("cells", form="hull")
+    with pytest.raises(ValueError, match=r"patterns: got 2097153, need at most 2097152"):
+        hopfix.Hopfield(np.arange(2**21 + 1.0)[:, None]).fixed_points("cells")
     with pytest.raises(ValueError, match=r"patterns.*200.*128"):
         hopfix.Hopfield(naive.unit_patterns(2, 200, 0)).fixed_points("cells", form="weights")
     with pytest.raises(ValueError, match="form: got 'boxes', need one of auto, weights, hull"):

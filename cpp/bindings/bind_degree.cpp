@@ -13,11 +13,7 @@ py::dict brouwer_degree_dict(const Network<double>& network, const Array<double>
   DegreeOptions options;
   options.max_boxes = max_boxes;
   options.time_limit = time_limit;
-  if (!progress.is_none())
-    options.progress = [&progress](std::int64_t done, std::int64_t total) {
-      const py::gil_scoped_acquire acquire;
-      progress(done, total);
-    };
+  options.progress = progress_callback(progress);
   BrouwerDegree degree;
   run_released(1, [&](const Execution& execution) {
     degree = brouwer_degree(network, lower.data(), upper.data(), options, execution);

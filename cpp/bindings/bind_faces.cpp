@@ -17,17 +17,7 @@ py::tuple find_critical_faces(const Array<double>& patterns,
   options.max_size = max_size;
   options.max_count = max_count;
   options.time_limit = time_limit;
-  if (!progress.is_none())
-    options.progress = [&progress](std::int64_t done, std::int64_t total) {
-      const py::gil_scoped_acquire acquire;
-      try {
-        progress(done, total);
-      } catch (py::error_already_set& error) {
-        if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-        error.restore();
-        throw Interrupted();
-      }
-    };
+  options.progress = progress_callback(progress);
   CriticalFaceList list;
   run_released(threads, [&](const Execution& execution) {
     list = critical_faces(patterns.data(), offsets ? offsets->data() : nullptr, patterns.shape(0),
@@ -42,9 +32,7 @@ py::tuple find_critical_faces(const Array<double>& patterns,
   out["tied"] = list.tied;
   out["tied_weights"] = list.tied_weights;
   out["complete"] = list.complete;
-  py::object exception = py::none();
-  if (PyErr_Occurred() != nullptr) exception = py::error_already_set().value();
-  return py::make_tuple(out, exception);
+  return py::make_tuple(out, take_pending_exception());
 }
 
 py::tuple find_cips_margins(const Array<double>& patterns, const Array<std::int64_t>& faces,

@@ -219,6 +219,9 @@ CellPlan plan_cells(const Network<double>& network, CellForm form) {
                                 std::to_string(rank) + " dimensions, need at most " +
                                 std::to_string(kHighestRankOfHullCells) +
                                 " dimensions for form 'hull' of method 'cells'");
+  if (n > kMostPatternsOfHullCells)
+    throw std::invalid_argument("patterns: got " + std::to_string(n) + ", need at most " +
+                                std::to_string(kMostPatternsOfHullCells) + " for method 'cells'");
   const auto dims = static_cast<double>(rank);
   return {chosen, 1e-6 + count * (2.4e-9 * std::exp2(dims) * (dims + 2) + 2.4e-8 * (2 * dims + 4))};
 }
@@ -227,6 +230,7 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
                                const Execution& execution) {
   static_assert(kMostPatternsOfWeightCells == WeightForm::kMostPatterns);
   static_assert(kHighestRankOfHullCells == HullForm::kHighestRank);
+  static_assert(kMostPatternsOfHullCells == HullForm::kMostPatterns);
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   const CellForm chosen = plan_cells(network, options.form).form;

@@ -6,6 +6,7 @@
 #include "hopfix/interval.hpp"
 #include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
+#include "plain_sums.hpp"
 
 namespace hopfix {
 
@@ -14,11 +15,8 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 
-constexpr double kTiny = 1e-290;  // covers what underflow loses in any sum here
 // Patterns whose weights are below this, over their number, are dropped.
 constexpr double kWeightless = 1e-16;
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 double middle_of(const HullBox& box, ptrdiff_t k) {
   return box.lo[at(k)] + (box.hi[at(k)] - box.lo[at(k)]) / 2;
@@ -27,7 +25,8 @@ double middle_of(const HullBox& box, ptrdiff_t k) {
 // What is left to be narrowed: falls to zero around a fixed point.
 double slackness(const HullForm& form, const HullBox& box) {
   double sum = 0;
-  for (ptrdiff_t k = 0; k < box.rank(); ++k) sum += box.width(k) / form.extent(k);
+  for (ptrdiff_t k = 0; k < box.rank(); ++k)
+    if (box.width(k) > 0) sum += box.width(k) / form.extent(k);
   for (ptrdiff_t a = 0; a < box.live(); ++a)
     sum += std::exp(box.log_hi[at(a)]) - std::exp(box.log_lo[at(a)]);
   return sum;

@@ -18,6 +18,8 @@ namespace hopfix {
 class HullForm {
  public:
   static constexpr std::ptrdiff_t kHighestRank = 8;
+  // Sums over more patterns would round more than plain_sums.hpp allows for.
+  static constexpr std::ptrdiff_t kMostPatterns = std::ptrdiff_t{1} << 21;
 
   // O(n dim rank + n rank log n).
   explicit HullForm(const Network<double>& network);

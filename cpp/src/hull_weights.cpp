@@ -5,6 +5,7 @@
 
 #include "hopfix/interval.hpp"
 #include "hopfix/rounding.hpp"
+#include "plain_sums.hpp"
 
 namespace hopfix {
 
@@ -14,10 +15,6 @@ using std::ptrdiff_t;
 using std::size_t;
 
 constexpr double kUnit = kUnitRoundoff;
-// A sum of non-negative terms, fewer than 2^20 roundings deep, times this is above the exact one.
-constexpr double kAbove = 1 + 1e-9;
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 double exp_or_zero(double x) { return x < -700 ? 0 : exp_near(x); }
 

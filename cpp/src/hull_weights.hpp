@@ -62,15 +62,4 @@ class HullWeights {
   double slack_ = 0, tangent_slack_ = 0;              // error of t, and of its upper bounds
 };
 
-// Four sums side by side, or each addition would wait for the last.
-template <class Term>
-double sum_of(std::ptrdiff_t count, const Term& term) {
-  double sums[4] = {0, 0, 0, 0};
-  std::ptrdiff_t a = 0;
-  for (; a + 4 <= count; a += 4)
-    for (std::ptrdiff_t lane = 0; lane < 4; ++lane) sums[lane] += term(a + lane);
-  for (; a < count; ++a) sums[0] += term(a);
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
 }  // namespace hopfix

@@ -7,6 +7,7 @@
 #include "check.hpp"
 #include "hull_contractor.hpp"
 #include "hull_form.hpp"
+#include "problem.hpp"
 #include "weight_contractor.hpp"
 #include "weight_form.hpp"
 
@@ -21,21 +22,11 @@ using hopfix::HullForm;
 using hopfix::WeightBox;
 using hopfix::WeightContractor;
 using hopfix::WeightForm;
+using hopfix::test::Problem;
 using std::ptrdiff_t;
 using std::size_t;
 using Network = hopfix::Network<double>;
 using Wide = long double;
-
-struct Problem {
-  ptrdiff_t n, dim;
-  double beta;
-  std::vector<double> patterns, log_weights;
-
-  Network network() const {
-    return Network(patterns.data(), n, dim, beta,
-                   log_weights.empty() ? nullptr : log_weights.data());
-  }
-};
 
 Problem random_problem(unsigned seed) {
   std::mt19937_64 random(seed);
@@ -103,18 +94,8 @@ std::vector<Wide> refine(const Problem& problem, const double* start) {
       for (size_t m = 0; m < dim; ++m) system[m][k] = (there[m] - here[m]) / kStep;
       system[k][dim] = -here[k];
     }
-    for (size_t c = 0; c < dim; ++c) {
-      size_t pivot = c;
-      for (size_t m = c + 1; m < dim; ++m)
-        if (std::fabs(system[m][c]) > std::fabs(system[pivot][c])) pivot = m;
-      std::swap(system[c], system[pivot]);
-      for (size_t m = 0; m < dim; ++m) {
-        if (m == c) continue;
-        const Wide factor = system[m][c] / system[c][c];
-        for (size_t k = c; k <= dim; ++k) system[m][k] -= factor * system[c][k];
-      }
-    }
-    for (size_t k = 0; k < dim; ++k) state[k] += system[k][dim] / system[k][k];
+    const std::vector<Wide> change = hopfix::test::solved(std::move(system));
+    for (size_t k = 0; k < dim; ++k) state[k] += change[k];
   }
   return state;
 }

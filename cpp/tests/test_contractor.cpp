@@ -10,6 +10,7 @@
 #include "hopfix/double_double.hpp"
 #include "hopfix/interval.hpp"
 #include "hopfix/rounding.hpp"
+#include "problem.hpp"
 #include "weight_contractor.hpp"
 
 // The same source once more, with a unit roundoff of zero.
@@ -43,20 +44,10 @@ namespace {
 
 using hopfix::DoubleDouble;
 using hopfix::WeightBox;
+using hopfix::test::Problem;
 using std::ptrdiff_t;
 using std::size_t;
 using Network = hopfix::Network<double>;
-
-struct Problem {
-  ptrdiff_t n, dim;
-  double beta;
-  std::vector<double> patterns, log_weights;
-
-  Network network() const {
-    return Network(patterns.data(), n, dim, beta,
-                   log_weights.empty() ? nullptr : log_weights.data());
-  }
-};
 
 // Unit vectors, or such vectors around a point far from the origin whose dynamics are about the
 // same.
@@ -106,7 +97,7 @@ std::vector<DoubleDouble> log_weights(const Problem& of, const std::vector<Doubl
   return z;
 }
 
-// (I - J) step = residual in doubles, by Gauss-Jordan.
+// (I - J) step = residual in doubles.
 std::vector<double> newton_step(const Problem& of, const std::vector<DoubleDouble>& z,
                                 const std::vector<DoubleDouble>& mean,
                                 const std::vector<double>& residual) {
@@ -120,20 +111,7 @@ std::vector<double> newton_step(const Problem& of, const std::vector<DoubleDoubl
         system[k][m] -= of.beta * std::exp(z[i].hi) * (of.patterns[i * dim + k] - mean[k].hi) *
                         (of.patterns[i * dim + m] - mean[m].hi);
   }
-  for (size_t c = 0; c < dim; ++c) {
-    size_t pivot = c;
-    for (size_t m = c + 1; m < dim; ++m)
-      if (std::fabs(system[m][c]) > std::fabs(system[pivot][c])) pivot = m;
-    std::swap(system[c], system[pivot]);
-    for (size_t m = 0; m < dim; ++m) {
-      if (m == c) continue;
-      const double factor = system[m][c] / system[c][c];
-      for (size_t k = c; k <= dim; ++k) system[m][k] -= factor * system[c][k];
-    }
-  }
-  std::vector<double> step(dim);
-  for (size_t k = 0; k < dim; ++k) step[k] = system[k][dim] / system[k][k];
-  return step;
+  return hopfix::test::solved(std::move(system));
 }
 
 // Newton's method: residuals in double-double, derivatives in doubles.

@@ -6,27 +6,18 @@
 
 #include "check.hpp"
 #include "hopfix/degree.hpp"
+#include "problem.hpp"
 #include "residual_enclosure.hpp"
 
 namespace {
 
 using hopfix::Interval;
 using hopfix::ResidualEnclosure;
+using hopfix::test::Problem;
 using std::ptrdiff_t;
 using std::size_t;
 using Network = hopfix::Network<double>;
 using Wide = long double;
-
-struct Problem {
-  ptrdiff_t n, dim;
-  double beta;
-  std::vector<double> patterns, log_weights;
-
-  Network network() const {
-    return Network(patterns.data(), n, dim, beta,
-                   log_weights.empty() ? nullptr : log_weights.data());
-  }
-};
 
 // Unequal norms, some near duplicates, some far from the origin, log-weights now and then.
 Problem random_problem(unsigned seed) {

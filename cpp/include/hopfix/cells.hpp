@@ -88,6 +88,7 @@ struct CellList {
 
 constexpr std::ptrdiff_t kMostPatternsOfWeightCells = 128;
 constexpr std::ptrdiff_t kHighestRankOfHullCells = 8;
+constexpr std::ptrdiff_t kMostPatternsOfHullCells = std::ptrdiff_t{1} << 21;
 
 struct CellPlan {
   CellForm form;
