@@ -98,10 +98,10 @@ struct PackedTile {
   AlignedArray<T> queries, other;
 };
 
-// Memory of one thread; `packed` for each of the tiles that share a walk over the patterns.
+// Memory of one thread.
 template <class T>
 struct TileWorkspace {
-  std::vector<PackedTile<T>> packed = std::vector<PackedTile<T>>(1);
+  PackedTile<T> packed;
   AlignedArray<T> totals, partial, scratch;
 };
 
@@ -168,50 +168,24 @@ class TilePass {
     const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
     if (execution_.threads > 1 && tiles < 2 * execution_.threads && chunks_.count > 1)
       return run_by_chunks(finish);
-    const std::ptrdiff_t groups = divide_up(tiles, tiles_together());
-    parallel_for(groups, execution_, [&](std::ptrdiff_t g, int worker) {
-      const std::ptrdiff_t first = g * tiles / groups, last = (g + 1) * tiles / groups;
-      run_group(first, last - first, workspace(worker), finish);
+    parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
+      const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
+      Workspace& w = workspace(worker);
+      pack_tile(tile, w);
+      w.totals.reserve(sums_size(tile));
+      w.partial.reserve(sums_size(tile));
+      const Sums totals = method_.at(*tile.kernels, w.totals.data());
+      sum_chunk(tile, 0, totals, w);
+      for (std::ptrdiff_t c = 1; c < chunks_.count; ++c) {
+        const Sums partial = method_.at(*tile.kernels, w.partial.data());
+        sum_chunk(tile, c, partial, w);
+        method_.merge(*tile.kernels, totals, partial);
+      }
+      finish(tile, totals, w.packed);
     });
   }
 
  private:
-  // How many tiles share a walk over the patterns: as many as hardly disturb the patterns in the
-  // L2 cache, leave every thread two walks, and end soon enough for an interrupt to be noticed.
-  std::ptrdiff_t tiles_together() const {
-    constexpr std::ptrdiff_t kMost = 8, kBytes = 1 << 18;
-    constexpr double kProducts = 3e9;  // of a pattern component and a state
-    const std::ptrdiff_t components = network_.dim() * tiles_.front().kernels->lanes;
-    const std::ptrdiff_t cached = kBytes / (components * static_cast<std::ptrdiff_t>(sizeof(T)));
-    const double walk = static_cast<double>(network_.size()) * static_cast<double>(components);
-    const auto soon = static_cast<std::ptrdiff_t>(kProducts / walk);
-    const auto tiles = static_cast<std::ptrdiff_t>(tiles_.size());
-    const std::ptrdiff_t shared = execution_.threads > 1 ? tiles / (2 * execution_.threads) : tiles;
-    return std::max<std::ptrdiff_t>(1, std::min({kMost, cached, soon, shared}));
-  }
-
-  // A chunk of patterns meets all tiles of the group while it is in the cache.
-  template <class Finish>
-  void run_group(std::ptrdiff_t first, std::ptrdiff_t count, Workspace& w, const Finish& finish) {
-    const Tile<T>* tiles = tiles_.data() + first;
-    const std::ptrdiff_t size = sums_size(tiles_.front());
-    w.totals.reserve(count * size);
-    w.partial.reserve(size);
-    if (static_cast<std::ptrdiff_t>(w.packed.size()) < count)
-      w.packed.resize(static_cast<std::size_t>(count));
-    for (std::ptrdiff_t t = 0; t < count; ++t) pack_tile(tiles[t], w, t);
-    for (std::ptrdiff_t c = 0; c < chunks_.count; ++c)
-      for (std::ptrdiff_t t = 0; t < count; ++t) {
-        const TileKernels<T>& kernels = *tiles[t].kernels;
-        const Sums totals = method_.at(kernels, w.totals.data() + t * size);
-        const Sums partial = c == 0 ? totals : method_.at(kernels, w.partial.data());
-        method_.sum(kernels, chunk(c), packed(w, t), partial, w.scratch.data());
-        if (c > 0) method_.merge(kernels, totals, partial);
-      }
-    for (std::ptrdiff_t t = 0; t < count; ++t)
-      finish(tiles[t], method_.at(*tiles[t].kernels, w.totals.data() + t * size), packed(w, t));
-  }
-
   // Few tiles, many patterns: the chunks are shared out, then merged in the same order.
   template <class Finish>
   void run_by_chunks(const Finish& finish) {
@@ -227,32 +201,31 @@ class TilePass {
       const std::ptrdiff_t t = i % tiles, c = i / tiles;
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       Workspace& w = workspace(worker);
-      pack_tile(tile, w, 0);
-      method_.sum(*tile.kernels, chunk(c), packed(w, 0), sums_of(t, c), w.scratch.data());
+      pack_tile(tile, w);
+      sum_chunk(tile, c, sums_of(t, c), w);
     });
     parallel_for(tiles, execution_, [&](std::ptrdiff_t t, int worker) {
       const Tile<T>& tile = tiles_[static_cast<std::size_t>(t)];
       const Sums totals = sums_of(t, 0);
       for (std::ptrdiff_t c = 1; c < chunks_.count; ++c)
         method_.merge(*tile.kernels, totals, sums_of(t, c));
-      pack_tile(tile, workspace(worker), 0);
-      finish(tile, totals, packed(workspace(worker), 0));
+      pack_tile(tile, workspace(worker));
+      finish(tile, totals, workspace(worker).packed);
     });
   }
 
   Workspace& workspace(int worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
-  static PackedTile<T>& packed(Workspace& w, std::ptrdiff_t index) {
-    return w.packed[static_cast<std::size_t>(index)];
+  void sum_chunk(const Tile<T>& tile, std::ptrdiff_t index, const Sums& sums, Workspace& w) const {
+    method_.sum(*tile.kernels, chunk(index), w.packed, sums, w.scratch.data());
   }
 
-  // The tile becomes the packed one of that index; there is scratch memory for it.
-  void pack_tile(const Tile<T>& tile, Workspace& w, std::ptrdiff_t index) const {
-    AlignedArray<T>& queries = packed(w, index).queries;
-    queries.reserve(network_.dim() * tile.kernels->lanes);
+  // The tile becomes the packed one of the workspace; there is scratch memory for it.
+  void pack_tile(const Tile<T>& tile, Workspace& w) const {
+    w.packed.queries.reserve(network_.dim() * tile.kernels->lanes);
     tile.kernels->pack(states_ + tile.first * network_.dim(), tile.count, network_.dim(),
-                       static_cast<T>(network_.beta()), queries.data());
-    method_.pack(tile, packed(w, index));
+                       static_cast<T>(network_.beta()), w.packed.queries.data());
+    method_.pack(tile, w.packed);
     w.scratch.reserve(method_.scratch(*tile.kernels));
   }
 

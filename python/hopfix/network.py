@@ -345,8 +345,9 @@ class Hopfield:
         Jacobian make the update a contraction (in exact arithmetic), the iteration is accelerated
         (Anderson 1965). A few attractors, those of the patterns' mean and of seven patterns, are
         computed when slow queries first ask for them; a query that comes so near to one that
-        plain iteration would end there takes it as its last step. The fixed point is that of
-        plain iteration; what `max_steps` cuts short are plain updates to the bit. With a
+        plain iteration would end there (by a bound from an estimate of the largest eigenvalue,
+        with 2 % to spare) takes it as its last step. The fixed point is that of plain iteration;
+        what `max_steps` cuts short are plain updates to the bit. With a
         tolerance below the dtype's epsilon all updates are.
         """
         flat, leading = self._states(states)
