@@ -161,11 +161,15 @@ def _share(load: OtherLoad, start: float) -> float:
 
 
 def _calls_per_turn(function: Callable[[], object], min_time: float) -> int:
-    start, calls = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < min_time / 4:
+    # By the fastest call: a mean with a stall in it would leave turns of a single, cold call.
+    time.sleep(PAUSE)
+    start = now = time.perf_counter()
+    fastest = float("inf")
+    while fastest == float("inf") or now - start < min_time / 4:
         function()
-        calls += 1
-    return max(1, round(min_time * calls / spent))
+        before, now = now, time.perf_counter()
+        fastest = min(fastest, now - before)
+    return max(1, round(min_time / fastest))
 
 
 def _one_round(
