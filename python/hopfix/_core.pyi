@@ -116,12 +116,14 @@ def fixed_points_by_cells(
 def follow_branches(
     network: Network64,
     states: NDArray[np.float64],
+    offsets: NDArray[np.float64] | None,
+    log_weights: NDArray[np.float64] | None,
     beta_to: float,
     max_steps: int,
     time_limit: float,
     progress: Callable[[int, int], object] | None,
     threads: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], BaseException | None]: ...
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool, BaseException | None]: ...
 def correct_states(
     network: Network64, states: NDArray[np.float64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
