@@ -31,6 +31,7 @@ py::tuple find_critical_faces(const Array<double>& patterns,
   out["gaps"] = to_array(list.gaps, {count(list.gaps)});
   out["tied"] = list.tied;
   out["tied_weights"] = list.tied_weights;
+  out["origin_radius"] = list.origin_radius;
   out["complete"] = list.complete;
   return py::make_tuple(out, take_pending_exception());
 }

@@ -118,17 +118,21 @@ class Limits {
 // Depth-first search below given sets, collecting what is found.
 class Searcher {
  public:
-  Searcher(const PatternGram& gram, ptrdiff_t max_size, bool prune, Limits& limits, int worker)
+  Searcher(const PatternGram& gram, ExactFaces& exact, double overall, ptrdiff_t max_size,
+           bool prune, Limits& limits, int worker)
       : gram_(gram),
+        exact_(exact),
         max_size_(max_size),
         prune_(prune),
         limits_(limits),
         worker_(worker),
         node_(gram),
-        cell_(gram),
+        cell_(gram, exact, overall),
         scores_(static_cast<size_t>(gram.n)) {}
 
   CriticalFaceList found;
+
+  double origin_radius() const { return cell_.origin_radius(); }
 
   // {i} and all {i, j}, j > i; returns the j below whose pair the search must go on.
   std::vector<ptrdiff_t> singles_and_pairs(ptrdiff_t i) {
@@ -137,10 +141,9 @@ class Searcher {
     judge();
     for (ptrdiff_t j = i + 1; max_size_ >= 2 && j < gram_.n && !limits_.check(worker_, calls_);
          ++j) {
-      if (!node_.push(j)) continue;
-      judge();
-      if (max_size_ >= 3 && may_grow()) open.push_back(j);
-      node_.pop();
+      if (!push(j)) continue;
+      if (judge() && max_size_ >= 3 && may_grow(nullptr)) open.push_back(j);
+      pop();
     }
     return open;
   }
@@ -148,10 +151,11 @@ class Searcher {
   // All supersets of {i, j} by candidates above j.
   void descend_from(ptrdiff_t i, ptrdiff_t j, const std::vector<std::vector<ptrdiff_t>>& above) {
     node_.start(i);
-    if (!node_.push(j)) return;
+    if (!push(j)) return;
     std::vector<ptrdiff_t> candidates;
     intersect(above[static_cast<size_t>(i)], above[static_cast<size_t>(j)], candidates);
-    descend(candidates, above);
+    if (!candidates.empty() && may_grow(&candidates)) descend(candidates, above);
+    pop();
   }
 
  private:
@@ -166,20 +170,56 @@ class Searcher {
     std::vector<ptrdiff_t> next;
     for (const ptrdiff_t m : candidates) {
       if (limits_.check(worker_, calls_)) return;
-      if (!node_.push(m)) continue;
-      judge();
-      if (node_.size() < max_size_) {
+      if (!push(m)) continue;
+      if (judge() && size() < max_size_) {
         intersect(candidates, above[static_cast<size_t>(m)], next);
-        if (!next.empty() && may_grow()) descend(next, above);
+        if (!next.empty() && may_grow(&next)) descend(next, above);
       }
-      node_.pop();
+      pop();
     }
   }
 
-  bool may_grow() { return !prune_ || cell_.may_hold(node_); }
+  // The set is that of the node and, beside it, of patterns so near to its hull that double
+  // precision cannot hold them: whatever contains the set contains the node.
+  bool may_grow(std::vector<ptrdiff_t>* candidates) {
+    return !prune_ || cell_.may_hold(node_, candidates);
+  }
 
-  // Records the node if it is critical or tied.
-  void judge() {
+  ptrdiff_t size() const { return node_.size() + static_cast<ptrdiff_t>(nearby_.size()); }
+
+  std::vector<ptrdiff_t> members() const {
+    std::vector<ptrdiff_t> all = node_.members();
+    all.insert(all.end(), nearby_.begin(), nearby_.end());
+    std::sort(all.begin(), all.end());
+    return all;
+  }
+
+  // False if the pattern depends on the set.
+  bool push(ptrdiff_t m) {
+    on_node_.push_back(node_.push(m));
+    if (on_node_.back()) return true;
+    nearby_.push_back(m);
+    if (exact_.dependence(members()) != ExactFace::Kind::dependent) return true;
+    pop();
+    return false;
+  }
+
+  void pop() {
+    if (on_node_.back())
+      node_.pop();
+    else
+      nearby_.pop_back();
+    on_node_.pop_back();
+  }
+
+  // Records the set if it is critical or tied; false if it turns out to be dependent.
+  bool judge() {
+    if (!nearby_.empty()) return judge_exact();
+    judge_node();
+    return true;
+  }
+
+  void judge_node() {
     node_.weights(p_);
     double absolute = 0, least = HUGE_VAL;
     for (const double weight : p_) {
@@ -191,9 +231,13 @@ class Searcher {
     const double error = node_.score_error(absolute);
     double outside = -HUGE_VAL, c = 0;
     if (!scan(error, c, outside)) return;
-    if (least > weight_error && c - outside > error)
+    // Signs may be plain where weights are not: these are refined, too.
+    constexpr double kAccurate = 1e-10;
+    if (least > weight_error && c - outside > error && weight_error < kAccurate)
       record(c - outside);
-    else if (!is_origin(c))
+    // A set that spans everything has its point at the origin, where all patterns tie: a centre,
+    // unless it holds all of them.
+    else if (!gram_.no_offsets || size() <= gram_.dim || size() == gram_.n)
       judge_refined();
   }
 
@@ -208,16 +252,35 @@ class Searcher {
     if (least > face.weight_error && outside < -face.score_error)
       record(-outside);
     else
-      record_tied(face);
+      judge_exact();
+  }
+
+  bool judge_exact() {
+    const std::vector<ptrdiff_t> set = members();
+    const ExactFace face = exact_.solve(set);
+    if (face.kind == ExactFace::Kind::dependent) return false;
+    if (face.kind == ExactFace::Kind::too_large) {
+      record_undecided(set);
+      return true;
+    }
+    const double least = *std::min_element(face.weights.begin(), face.weights.end());
+    double outside = -HUGE_VAL;
+    for (ptrdiff_t k = 0; k < gram_.n; ++k)
+      if (!std::binary_search(set.begin(), set.end(), k))
+        outside = std::max(outside, face.excess[static_cast<size_t>(k)]);
+    if (least < 0 || outside > 0) return true;
+    p_ = face.weights;
+    if (least > 0 && outside < 0)
+      record(-outside);
+    else if (!gram_.no_offsets || face.score != 0)
+      record_tied(set, face);
+    return true;
   }
 
   bool is_member(ptrdiff_t k) const {
     const auto& members = node_.members();
     return std::find(members.begin(), members.end(), k) != members.end();
   }
-
-  // With a = 0 and weights of either sign p . Gp = c.
-  bool is_origin(double c) const { return gram_.no_offsets && c <= 1e-14 * gram_.scale; }
 
   // The members' score c and the largest outside; false as soon as one is surely above c.
   bool scan(double error, double& c, double& outside) {
@@ -241,33 +304,42 @@ class Searcher {
   }
 
   void record(double gap) {
-    found.indices.insert(found.indices.end(), node_.members().begin(), node_.members().end());
+    const std::vector<ptrdiff_t> set = members();
+    found.indices.insert(found.indices.end(), set.begin(), set.end());
     found.weights.insert(found.weights.end(), p_.begin(), p_.end());
     found.gaps.push_back(gap);
     found.first.push_back(static_cast<std::int64_t>(found.indices.size()));
   }
 
-  void record_tied(const RefinedFace& face) {
+  void record_tied(const std::vector<ptrdiff_t>& set, const ExactFace& face) {
     std::vector<std::int64_t> active;
     std::vector<double> weights;
-    const auto& members = node_.members();
     for (ptrdiff_t k = 0; k < gram_.n; ++k) {
-      const bool inside = is_member(k);
-      if (!inside && face.excess[static_cast<size_t>(k)] < -face.score_error) continue;
+      const auto place = std::lower_bound(set.begin(), set.end(), k);
+      const bool inside = place != set.end() && *place == k;
+      if (!inside && face.excess[static_cast<size_t>(k)] < 0) continue;
       active.push_back(k);
-      const auto place = std::find(members.begin(), members.end(), k) - members.begin();
-      weights.push_back(inside ? p_[static_cast<size_t>(place)] : 0.0);
+      weights.push_back(inside ? face.weights[static_cast<size_t>(place - set.begin())] : 0.0);
     }
     found.tied.push_back(std::move(active));
     found.tied_weights.push_back(std::move(weights));
   }
 
+  // Nothing but their mean is known of such patterns.
+  void record_undecided(const std::vector<ptrdiff_t>& set) {
+    found.tied.emplace_back(set.begin(), set.end());
+    found.tied_weights.emplace_back(set.size(), 1 / static_cast<double>(set.size()));
+  }
+
   const PatternGram& gram_;
+  ExactFaces& exact_;
   const ptrdiff_t max_size_;
   const bool prune_;
   Limits& limits_;
   const int worker_;
   FaceNode node_;
+  std::vector<ptrdiff_t> nearby_;
+  std::vector<bool> on_node_;  // where each pattern but the first went
   PowerCell cell_;
   std::vector<double> p_, scores_;
   unsigned calls_ = 0;
@@ -278,20 +350,34 @@ CriticalFaceList merge(std::vector<CriticalFaceList>& parts, const CriticalFaceO
                        int exponent) {
   struct Place {
     size_t part, face;
-    std::int64_t size;
   };
-  std::vector<Place> places;
+  // A stable sort by size, as sizes are few: where each size begins, then one pass.
+  std::vector<size_t> begins(2, 0);
+  const auto size_of = [&](const CriticalFaceList& part, size_t face) {
+    return static_cast<size_t>(part.first[face + 1] - part.first[face]);
+  };
+  for (const CriticalFaceList& part : parts)
+    for (size_t face = 0; face < part.gaps.size(); ++face) {
+      const size_t size = size_of(part, face);
+      if (begins.size() < size + 2) begins.resize(size + 2, 0);
+      ++begins[size + 1];
+    }
+  for (size_t size = 1; size < begins.size(); ++size) begins[size] += begins[size - 1];
+  std::vector<Place> places(begins.back());
   for (size_t part = 0; part < parts.size(); ++part)
     for (size_t face = 0; face < parts[part].gaps.size(); ++face)
-      places.push_back({part, face, parts[part].first[face + 1] - parts[part].first[face]});
-  // The lexicographic order is needed as pairs come from another pass than larger sets.
-  std::stable_sort(places.begin(), places.end(),
-                   [](const Place& a, const Place& b) { return a.size < b.size; });
+      places[begins[size_of(parts[part], face)]++] = {part, face};
   CriticalFaceList list;
   if (static_cast<std::int64_t>(places.size()) > options.max_count) {
     places.resize(static_cast<size_t>(options.max_count));
     list.complete = false;
   }
+  size_t total = 0;
+  for (const Place& place : places) total += size_of(parts[place.part], place.face);
+  list.indices.reserve(total);
+  list.weights.reserve(total);
+  list.gaps.reserve(places.size());
+  list.first.reserve(places.size() + 1);
   for (const Place& place : places) {
     const CriticalFaceList& part = parts[place.part];
     const std::int64_t from = part.first[place.face], to = part.first[place.face + 1];
@@ -320,10 +406,28 @@ CriticalFaceList critical_faces(const double* patterns, const double* offsets, p
                                 ptrdiff_t dim, const CriticalFaceOptions& options,
                                 const Execution& execution) {
   const int exponent = common_exponent(patterns, offsets, n, dim);
-  const PatternGram gram = make_gram(patterns, offsets, n, dim, exponent, execution);
+  PatternGram gram;
+  try {
+    gram = make_gram(patterns, offsets, n, dim, exponent, execution);
+  } catch (const Interrupted&) {
+    CriticalFaceList nothing;
+    nothing.complete = false;
+    nothing.interrupted = true;
+    return nothing;
+  }
   const ptrdiff_t max_size = options.max_size == 0 ? n : options.max_size;
   const bool prune = max_size >= 3 && !independent(gram);
+  ExactFaces exact(gram);
+  const double overall = prune ? PowerCell::overall_bound(gram, exact) : HUGE_VAL;
   Limits limits(options, execution);
+  // The calling thread may wait for the others: it must tell them.
+  Execution polled = execution;
+  if (execution.stop_requested)
+    polled.stop_requested = [&] {
+      if (!execution.stop_requested()) return false;
+      limits.interrupt();
+      return true;
+    };
   std::vector<CriticalFaceList> parts;
   std::int64_t count = 0;
 
@@ -334,10 +438,11 @@ CriticalFaceList critical_faces(const double* patterns, const double* offsets, p
     for (ptrdiff_t begin = 0; begin < tasks && !limits.stopped(); begin += block) {
       const ptrdiff_t size = std::min(block, tasks - begin);
       try {
-        parallel_for(size, execution, [&](ptrdiff_t index, int worker) {
+        parallel_for(size, polled, [&](ptrdiff_t index, int worker) {
           if (limits.stopped()) return;
-          Searcher searcher(gram, max_size, prune, limits, worker);
+          Searcher searcher(gram, exact, overall, max_size, prune, limits, worker);
           task(searcher, begin + index);
+          searcher.found.origin_radius = searcher.origin_radius();
           parts[base + static_cast<size_t>(begin + index)] = std::move(searcher.found);
         });
         if (options.progress)
@@ -365,6 +470,8 @@ CriticalFaceList critical_faces(const double* patterns, const double* offsets, p
     });
   }
   CriticalFaceList list = merge(parts, options, exponent);
+  for (const CriticalFaceList& part : parts)
+    list.origin_radius = std::max(list.origin_radius, std::ldexp(part.origin_radius, exponent));
   list.complete = list.complete && !limits.stopped();
   list.interrupted = limits.interrupted();
   return list;
