@@ -1,0 +1,28 @@
+"""The recurrent dynamics of self-attention in the mean field, and the finite network it describes.
+
+A network of N binary units generates tokens: M features project the units through ±1 matrices to
+outputs, values, queries and keys, attention over the last L tokens averages the values, and each
+unit of the next token is drawn with the field (β/N) Σ_a W^o_ai A_a. As N grows, the attention
+A / N becomes deterministic: a map on the last L attentions, with fixed points, cycles, tori and
+chaos. `AttentionMeanField` is that map.
+
+Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks".
+"""
+
+from hopfix.mean_field._model import AttentionMeanField
+from hopfix.mean_field._results import (
+    Bifurcation,
+    LyapunovExponents,
+    Sensitivities,
+    Simulation,
+    State,
+)
+
+__all__ = [
+    "AttentionMeanField",
+    "Bifurcation",
+    "LyapunovExponents",
+    "Sensitivities",
+    "Simulation",
+    "State",
+]
