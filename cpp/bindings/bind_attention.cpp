@@ -2,6 +2,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "hopfix/attention_dynamics.hpp"
+#include "hopfix/attention_network.hpp"
 
 namespace hopfix::bindings {
 
@@ -90,6 +91,55 @@ py::tuple exponents(const AttentionSystem& system, const Array<double>& paramete
   return py::make_tuple(means, window_tuple(window, given.count, system.features));
 }
 
+AttentionNetwork make_network(const AttentionSystem& system, const Array<std::int64_t>& counts,
+                              const Array<double>& parameters, std::uint64_t seed) {
+  const double* p = parameters.data();
+  return {system, {counts.data(), counts.data() + counts.size()}, p[0], p[1], p[2], seed};
+}
+
+Array<double> rows_of(const std::vector<double>& numbers, py::ssize_t features) {
+  return to_array(numbers, {static_cast<py::ssize_t>(numbers.size()) / features, features});
+}
+
+// memory: (attention, values, keys, position, steps).
+py::tuple simulate_finite(const AttentionSystem& system, const Array<std::int64_t>& counts,
+                          const Array<double>& parameters, std::uint64_t seed,
+                          const std::tuple<Array<double>, Array<double>, Array<double>,
+                                           std::ptrdiff_t, std::int64_t>& given,
+                          std::int64_t count, const py::object& progress, int threads) {
+  const AttentionNetwork network = make_network(system, counts, parameters, seed);
+  const auto& [attention, values, keys, position, steps] = given;
+  AttentionMemory memory;
+  memory.attention = to_vector(attention);
+  memory.values = to_vector(values);
+  memory.keys = to_vector(keys);
+  memory.position = position;
+  memory.steps = steps;
+  const py::ssize_t m = system.features;
+  Array<double> out({py::ssize_t{count}, 6 * m});
+  double* to = out.mutable_data();
+  const AttentionProgress callback = progress_callback(progress);
+  run_released(threads, [&](const Execution& execution) {
+    simulate_network(network, memory, count, to, callback, execution);
+  });
+  return py::make_tuple(out,
+                        py::make_tuple(rows_of(memory.attention, m), rows_of(memory.values, m),
+                                       rows_of(memory.keys, m), memory.position, memory.steps));
+}
+
+Array<double> sample(const AttentionSystem& system, const Array<std::int64_t>& counts,
+                     const Array<double>& parameters, std::uint64_t seed,
+                     const Array<double>& attention, std::ptrdiff_t position, std::int64_t first,
+                     std::int64_t count, int threads) {
+  const AttentionNetwork network = make_network(system, counts, parameters, seed);
+  Array<double> out({py::ssize_t{count}, 4 * system.features});
+  double* to = out.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    sample_fields(network, attention.data(), position, first, count, to, execution);
+  });
+  return out;
+}
+
 }  // namespace
 
 void bind_attention(py::module_& m) {
@@ -101,6 +151,8 @@ void bind_attention(py::module_& m) {
   m.def("simulate_attention", &simulate);
   m.def("attention_jacobian", &jacobian);
   m.def("attention_exponents", &exponents);
+  m.def("simulate_network", &simulate_finite);
+  m.def("sample_attention_fields", &sample);
 }
 
 }  // namespace hopfix::bindings

@@ -213,3 +213,27 @@ def attention_exponents(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[NDArray[np.float64], _Window]: ...
+
+_Memory = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int, int]
+
+def simulate_network(
+    system: AttentionSystem,
+    counts: NDArray[np.int64],
+    parameters: NDArray[np.float64],
+    seed: int,
+    memory: _Memory,
+    count: int,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[NDArray[np.float64], _Memory]: ...
+def sample_attention_fields(
+    system: AttentionSystem,
+    counts: NDArray[np.int64],
+    parameters: NDArray[np.float64],
+    seed: int,
+    attention: NDArray[np.float64],
+    position: int,
+    first: int,
+    count: int,
+    threads: int,
+) -> NDArray[np.float64]: ...

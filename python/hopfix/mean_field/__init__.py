@@ -10,6 +10,7 @@ Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks".
 """
 
 from hopfix.mean_field._model import AttentionMeanField
+from hopfix.mean_field._network import AttentionNetwork, NetworkState
 from hopfix.mean_field._results import (
     Bifurcation,
     LyapunovExponents,
@@ -20,8 +21,10 @@ from hopfix.mean_field._results import (
 
 __all__ = [
     "AttentionMeanField",
+    "AttentionNetwork",
     "Bifurcation",
     "LyapunovExponents",
+    "NetworkState",
     "Sensitivities",
     "Simulation",
     "State",

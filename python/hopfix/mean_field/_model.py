@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_integer, as_nonnegative, as_positive
+from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
 from hopfix.mean_field._columns import (
     as_class_weights,
@@ -21,6 +21,7 @@ from hopfix.mean_field._columns import (
     position_fields,
     sign_patterns,
 )
+from hopfix.mean_field._network import AttentionNetwork
 from hopfix.mean_field._results import (
     Array,
     Bifurcation,
@@ -75,6 +76,9 @@ class AttentionMeanField:
     A step costs O(MK + LM); L exponentials and a hyperbolic tangent for each class.
     Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks", Eqs. 12 to 15.
     """
+
+    # Whether the classes are not sets of units but what correlations are written as.
+    _from_correlations = False
 
     def __init__(
         self,
@@ -185,6 +189,7 @@ class AttentionMeanField:
             positions=positions,
             num_threads=num_threads,
         )
+        model._from_correlations = True
         return model
 
     @classmethod
@@ -251,6 +256,41 @@ class AttentionMeanField:
             if model._weight > 0 and not self._system.has_positions:
                 raise ValueError("position_weight: the network has no position units")
         return model
+
+    def _with_shares(self, shares: Array) -> AttentionMeanField:
+        """The same classes of units with other shares, 0 where they had none."""
+        system = self._system
+        factors = np.divide(
+            shares, system.shares, where=system.shares > 0, out=np.zeros(len(shares))
+        )
+        model = self.with_parameters()
+        model._system = System(
+            system.projection, system.readouts * factors, shares, system.positions, distinct=True
+        )
+        return model
+
+    def network(self, n_spins: int, seed: int = 0) -> AttentionNetwork:
+        """Return the finite network of `n_spins` units; see `AttentionNetwork`."""
+        return AttentionNetwork(self, n_spins, seed)
+
+    def field_covariance(self, attention: npt.ArrayLike) -> Array:
+        """Return N times the covariance (4 M, 4 M) of the fields after an attention (M,).
+
+        (1−ε)² Σ_c π_c W_c W_cᵀ (1 − tanh²(β W^o_c·A)), W_c the stacked columns o, v, q, k: what the
+        units of a finite network, drawn independently, make of the fields. Not for networks made
+        from correlations.
+        """
+        if self._from_correlations:
+            raise ValueError("field_covariance: correlations do not tell it")
+        values = as_float_array("attention", attention).astype(np.float64)
+        if values.shape != (self.features,):
+            raise ValueError(f"attention: got shape {values.shape}, need ({self.features},)")
+        system = self._system
+        stacked = system.readouts.reshape(4 * self.features, -1)
+        shares = np.where(system.shares > 0, system.shares, 1)
+        spread = 1 - np.tanh(self._beta * (system.projection @ values)) ** 2
+        answer: Array = (1 - self._weight) ** 2 * (stacked * (spread / shares)) @ stacked.T
+        return answer
 
     def first_token(self, token: npt.ArrayLike | None = None) -> State:
         """Return the state before the first step, of one token (K,) in [−1, 1]; default all +1."""

@@ -14,33 +14,48 @@ from hopfix.mean_field._results import Array, Sensitivities, State
 
 
 class System:
-    """Columns that act alike, merged; all parameters but β, γ and ε.
+    """Columns that act alike, merged: everything but β, γ and ε.
 
     Args:
         projection: (K, M) output weights P of the columns, which give tanh(β P·A).
         readouts: (4, M, K) weights times shares of o, v, q, k.
         shares: (K,) of the units.
         positions: (L, 4 M) what position units add to the fields, for ε = 1.
+        distinct: the columns are not to be merged.
 
     Attributes:
         projection, readouts, positions: of the merged classes.
         columns: K, the columns given; classes: how many they are merged to.
+        shares: (classes,) of the units.
         features: M. context: L. core: the compiled system.
     """
 
-    def __init__(self, projection: Array, readouts: Array, shares: Array, positions: Array) -> None:
+    def __init__(
+        self,
+        projection: Array,
+        readouts: Array,
+        shares: Array,
+        positions: Array,
+        *,
+        distinct: bool = False,
+    ) -> None:
         self.columns: int = projection.shape[0]
         self.features: int = projection.shape[1]
         self.context = len(positions)
         self.positions = positions
         # What a first token, one number for every column, is for the merged classes.
-        self._class_of, self._signs, self._shares = merge(projection, readouts, shares)
+        if distinct:
+            self._class_of = np.arange(self.columns)
+            self._signs = self._parts = np.ones(self.columns)
+        else:
+            self._class_of, self._signs, self._parts = merge(projection, readouts, shares)
         self.classes = int(self._class_of.max()) + 1
         self.projection = np.zeros((self.classes, self.features))
         self.projection[self._class_of] = projection * self._signs[:, None]
         self.readouts = np.zeros((4, self.features, self.classes))
         for column, at in enumerate(self._class_of):
             self.readouts[:, :, at] += readouts[:, :, column] * self._signs[column]
+        self.shares = np.bincount(self._class_of, weights=shares).astype(np.float64)
         self.core: Any = _core.AttentionSystem(
             self.projection, self.readouts.reshape(4 * self.features, -1), positions
         )
@@ -82,8 +97,20 @@ class System:
                 raise ValueError(
                     f"state.token: needed with {shape[0]} of {self.context} rows of attention"
                 )
-            np.add.at(row, self._class_of, self.as_token(state.token) * self._signs * self._shares)
+            np.add.at(row, self._class_of, self.as_token(state.token) * self._signs * self._parts)
         return attention, merged
+
+    def fields(self, beta: float, weight: float, window: Array, position: int) -> Array:
+        """Fields (4, L, M) of the tokens after the attentions (L, M), the newest at `position`."""
+        tanhs = np.tanh(beta * (window @ self.projection.T))
+        semantic = np.einsum("xac,tc->xta", self.readouts, tanhs)
+        answer: Array = (1 - weight) * semantic + weight * self.positions_of(len(window), position)
+        return answer
+
+    def positions_of(self, count: int, position: int) -> Array:
+        """What position units add to the fields (4, count, M) of tokens, newest at `position`."""
+        slots = (position - np.arange(count)) % self.context
+        return self.positions.reshape(self.context, 4, -1)[slots].transpose(1, 0, 2)
 
     def full_window(self, state: State) -> Array:
         """Attentions (1, L, M) of a state that has L of them."""
@@ -119,13 +146,12 @@ def sensitivities(
 ) -> Sensitivities:
     """The derivatives of the next attention by the parameters, at a window (L, M)."""
     keep = 1 - weight
-    slots = (position - np.arange(system.context)) % system.context
-    positional = system.positions.reshape(system.context, 4, -1)[slots].transpose(1, 0, 2)
+    positional = system.positions_of(system.context, position)
     overlaps = window @ system.projection.T
     tanhs = np.tanh(beta * overlaps)
     semantic = np.einsum("xac,tc->xta", system.readouts, tanhs)
     by_beta = keep * np.einsum("xac,tc->xta", system.readouts, overlaps * (1 - tanhs**2))
-    _, values, queries, keys = keep * semantic + weight * positional
+    _, values, queries, keys = system.fields(beta, weight, window, position)
     root = np.sqrt(system.features)
     scores = keys @ queries[0] / root
     shares = np.exp(gamma * (scores - scores.max()))
