@@ -72,6 +72,8 @@ def test_exponents_of_the_published_run():
 def test_paper_is_the_reference_up_to_its_weights():
     model = AttentionMeanField.paper(1.27)
     assert (model.features, model.context, model.gamma) == (3, 4, 220.0)
+    state = model.random_state(0)
+    assert (model.simulate(50, state).output == reference_model().simulate(50, state).output).all()
     # Its softmax coefficient, as printed.
     assert model.gamma / np.sqrt(3) == pytest.approx(127.02, abs=5e-3)
 

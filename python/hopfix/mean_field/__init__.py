@@ -9,6 +9,8 @@ chaos. `AttentionMeanField` is that map.
 Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks".
 """
 
+from hopfix.mean_field import series
+from hopfix.mean_field._attractors import Attractor, PeriodicOrbit
 from hopfix.mean_field._model import AttentionMeanField
 from hopfix.mean_field._network import AttentionNetwork, NetworkState
 from hopfix.mean_field._results import (
@@ -22,10 +24,13 @@ from hopfix.mean_field._results import (
 __all__ = [
     "AttentionMeanField",
     "AttentionNetwork",
+    "Attractor",
     "Bifurcation",
     "LyapunovExponents",
     "NetworkState",
+    "PeriodicOrbit",
     "Sensitivities",
     "Simulation",
     "State",
+    "series",
 ]

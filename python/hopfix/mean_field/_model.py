@@ -11,6 +11,13 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
+from hopfix.mean_field._attractors import (
+    Attractor,
+    PeriodicOrbit,
+    classify,
+    forcing_period,
+    periodic_orbit,
+)
 from hopfix.mean_field._columns import (
     as_class_weights,
     as_matrices,
@@ -48,7 +55,7 @@ _PAPER_POSITIONS = (
     ((-1, -1), (1, -1), (1, 1)),
     ((-1, -1), (1, -1), (-1, 1)),
     ((1, -1), (1, 1), (-1, -1)),
-    ((-1, -1), (-1, -1), (-1, -1)),
+    ((-1, -1), (-1, -1), (-1, 1)),
 )
 
 
@@ -381,6 +388,42 @@ class AttentionMeanField:
         batches, last = self._exponents(self._parameters(1), ends, total - least, wanted, progress)
         return LyapunovExponents.from_batches(batches[0], last[0])
 
+    def periodic_orbit(self, state: State, period: int) -> PeriodicOrbit:
+        """Return the cycle near a full window, stable or not, by Newton's method.
+
+        Args:
+            state: a guess of one of its states.
+            period: steps p, a multiple of L if there are position units.
+
+        Raises:
+            ValueError: where Newton's method does not converge to rounding.
+        """
+        return periodic_orbit(self, state, period)
+
+    def classify(
+        self,
+        start: State | None = None,
+        *,
+        steps: int = 40_000,
+        discard: int = 20_000,
+        max_period: int = 512,
+    ) -> Attractor:
+        """Tell what a trajectory ends in, with the evidence.
+
+        A cycle is one to which Newton's method converges, that attracts, and that the trajectory
+        repeats within 1e-6. Otherwise the Lyapunov exponents decide: those within four standard
+        errors or 2e-4 of 0 count as 0. Where the largest one still changes between the halves of
+        the run by five standard errors, or contradicts a period that was not found, the answer is
+        "undecided". Other starts may lead to other attractors.
+
+        Args:
+            start: where from; default `first_token()`.
+            steps: steps of the exponents, those discarded included.
+            discard: first steps that do not count.
+            max_period: the longest cycle looked for.
+        """
+        return classify(self, start, steps, discard, max_period)
+
     def bifurcation(
         self,
         betas: npt.ArrayLike,
@@ -447,6 +490,7 @@ class AttentionMeanField:
             exponents=exponents,
             error=error,
             final_states=ends,
+            forcing_period=forcing_period(self),
         )
 
     def _sweep(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hopfix._arrays import as_integer
+
 Array = npt.NDArray[np.float64]
 
 
@@ -127,6 +129,7 @@ class Bifurcation:
         exponents: (n, L M) Lyapunov exponents over those steps, descending; None if not asked for.
         error: (n, L M) their standard errors; None if not asked for.
         final_states: the n last states.
+        forcing_period: steps after which the map itself repeats: L with position units, else 1.
     """
 
     betas: Array
@@ -136,6 +139,31 @@ class Bifurcation:
     exponents: Array | None
     error: Array | None
     final_states: tuple[State, ...]
+    forcing_period: int = 1
+
+    def periods(self, max_period: int = 512) -> npt.NDArray[np.int64]:
+        """Return (n,) the least period of each trajectory, or 0 where none is seen.
+
+        Multiples of `forcing_period` up to `max_period`, and to half the steps kept, that repeat
+        the last steps within 1e-6 of the trajectory's range.
+        """
+        from hopfix.mean_field._attractors import recurrence_periods
+
+        return recurrence_periods(
+            self.values, self.forcing_period, as_integer("max_period", max_period, 1)
+        )
+
+    def kinds(self, max_period: int = 512) -> npt.NDArray[np.str_]:
+        """Return (n,) what the trajectories end in, as `AttentionMeanField.classify` names it.
+
+        From periods and exponents alone, without Newton's method and the test of transients.
+        """
+        from hopfix.mean_field._attractors import kinds_of
+
+        if self.exponents is None or self.error is None:
+            raise ValueError("lyapunov: kinds need a bifurcation with lyapunov=True")
+        constant = np.ptp(self.values, axis=1).max(axis=1) <= 1e-9
+        return kinds_of(self.periods(max_period), constant, self.exponents, self.error)
 
     def __repr__(self) -> str:
         n, steps, features = self.values.shape
