@@ -11,6 +11,7 @@ Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks".
 
 from hopfix.mean_field import series
 from hopfix.mean_field._attractors import Attractor, PeriodicOrbit
+from hopfix.mean_field._continuation import OrbitBranch, OrbitEvent
 from hopfix.mean_field._model import AttentionMeanField
 from hopfix.mean_field._network import AttentionNetwork, NetworkState
 from hopfix.mean_field._results import (
@@ -28,6 +29,8 @@ __all__ = [
     "Bifurcation",
     "LyapunovExponents",
     "NetworkState",
+    "OrbitBranch",
+    "OrbitEvent",
     "PeriodicOrbit",
     "Sensitivities",
     "Simulation",

@@ -80,8 +80,13 @@ def forcing_period(model: AttentionMeanField) -> int:
     return model.context if model.position_weight > 0 and model._system.has_positions else 1
 
 
-def periodic_orbit(model: AttentionMeanField, state: State, period: int) -> PeriodicOrbit:
-    """The cycle of `period` steps near a state; see `AttentionMeanField.periodic_orbit`."""
+def periodic_orbit(
+    model: AttentionMeanField, state: State, period: int, *, refine: bool = True
+) -> PeriodicOrbit:
+    """The cycle of `period` steps near a state; see `AttentionMeanField.periodic_orbit`.
+
+    Without `refine` the state is taken as one of the cycle.
+    """
     length = as_integer("period", period, 1)
     forcing = forcing_period(model)
     if length % forcing:
@@ -92,17 +97,17 @@ def periodic_orbit(model: AttentionMeanField, state: State, period: int) -> Peri
     last = np.inf
     for _ in range(_NEWTON_STEPS):
         start = State(window, state.position)
-        path, jacobian = _period(model, start, length)
-        miss = path[-model.context :][::-1] - window
+        miss, jacobian, _ = orbit_jacobian(model, start, length)
         residual = float(np.abs(miss).max())
         # Newton's method ends where rounding stops it.
-        if residual <= 1e-13 or (residual <= 1e-11 and residual >= last / 2):
+        if not refine or residual <= 1e-13 or (residual <= 1e-11 and residual >= last / 2):
             multipliers = np.linalg.eigvals(jacobian).astype(np.complex128)
             order = np.argsort(-np.abs(multipliers), kind="stable")
-            return PeriodicOrbit(path[-length:], start, residual, multipliers[order])
+            path = model.simulate(length, start).attention
+            return PeriodicOrbit(path, start, residual, multipliers[order])
         last = residual
         try:
-            step = np.linalg.solve(np.eye(len(jacobian)) - jacobian, miss.ravel())
+            step = np.linalg.solve(np.eye(len(jacobian)) - jacobian, miss)
         except np.linalg.LinAlgError:
             break
         window = window + step.reshape(window.shape)
@@ -113,12 +118,17 @@ def periodic_orbit(model: AttentionMeanField, state: State, period: int) -> Peri
     )
 
 
-def _period(model: AttentionMeanField, start: State, length: int) -> tuple[Array, Array]:
-    """Attentions before and along `length` steps, oldest first, and the Jacobian of them all."""
+def orbit_jacobian(
+    model: AttentionMeanField, start: State, length: int
+) -> tuple[Array, Array, Array]:
+    """What `length` steps change a window w by, F(w) − w, and the derivatives of F by w and β."""
     context, m = model.context, model.features
-    path = np.concatenate([start.attention[::-1], model.simulate(length, start).attention])
+    window = np.asarray(start.attention, dtype=np.float64)
+    path = np.concatenate([window[::-1], model.simulate(length, start).attention])
     windows = np.lib.stride_tricks.sliding_window_view(path, context, axis=0)[:length]
     windows = np.ascontiguousarray(windows.transpose(0, 2, 1)[:, ::-1])  # newest first
+    places = start.position + np.arange(length)
+    slopes = model._sensitivities(windows, places).beta
     blocks = np.empty((length, context, m, m))
     for phase in range(min(context, length)):
         rows = windows[phase::context]
@@ -126,15 +136,17 @@ def _period(model: AttentionMeanField, start: State, length: int) -> tuple[Array
             model._system.core,
             model._parameters(len(rows)),
             rows,
-            (start.position + phase) % context,
+            int(places[phase]) % context,
             model._threads,
         )
     size = context * m
-    jacobian = np.eye(size)
-    for block in blocks:
-        top = block.transpose(1, 0, 2).reshape(m, size) @ jacobian
-        jacobian = np.concatenate([top, jacobian[:-m]])
-    return path, jacobian
+    jacobian, by_beta = np.eye(size), np.zeros(size)
+    for block, slope in zip(blocks, slopes, strict=True):
+        top = block.transpose(1, 0, 2).reshape(m, size)
+        by_beta = np.concatenate([top @ by_beta + slope, by_beta[:-m]])
+        jacobian = np.concatenate([top @ jacobian, jacobian[:-m]])
+    miss = path[-context:][::-1] - window
+    return miss.ravel(), jacobian, by_beta
 
 
 def recurrence_periods(values: Array, forcing: int, max_period: int) -> npt.NDArray[np.int64]:

@@ -28,6 +28,7 @@ from hopfix.mean_field._columns import (
     position_fields,
     sign_patterns,
 )
+from hopfix.mean_field._continuation import OrbitBranch, follow_orbit
 from hopfix.mean_field._network import AttentionNetwork
 from hopfix.mean_field._results import (
     Array,
@@ -353,8 +354,14 @@ class AttentionMeanField:
     def sensitivities(self, state: State) -> Sensitivities:
         """Return the derivatives of the next attention by β, γ and ε, at a fixed full window."""
         window = self._system.full_window(state)
-        parameters = (self._beta, self._gamma, self._weight)
-        return sensitivities(self._system, *parameters, window[0], state.position)
+        found = self._sensitivities(window, [state.position])
+        return Sensitivities(*(rows[0] for rows in found))
+
+    def _sensitivities(self, windows: Array, positions: Any) -> Sensitivities:
+        """Of windows (n, L, M) at positions (n,)."""
+        return sensitivities(
+            self._system, self._beta, self._gamma, self._weight, windows, positions
+        )
 
     def lyapunov(
         self,
@@ -399,6 +406,26 @@ class AttentionMeanField:
             ValueError: where Newton's method does not converge to rounding.
         """
         return periodic_orbit(self, state, period)
+
+    def follow_orbit(
+        self, orbit: PeriodicOrbit, beta_to: float, *, max_steps: int = 2_000
+    ) -> OrbitBranch:
+        """Follow a cycle of this network as β changes, by pseudo-arclength continuation.
+
+        Through folds, whether the cycle is stable or not. Where a multiplier crosses the unit
+        circle the bifurcation is located to about 1e-10 in β: folds, period doublings,
+        Neimark–Sacker bifurcations, and crossings of branches.
+
+        Args:
+            orbit: a cycle at this network's β, as from `periodic_orbit`.
+            beta_to: where the curve ends when it gets there.
+            max_steps: most steps along it.
+
+        Source: Keller (1977); test functions as in Kuznetsov, "Elements of Applied Bifurcation
+        Theory", chapter 10.
+        """
+        most = as_integer("max_steps", max_steps, 1)
+        return follow_orbit(self, orbit, beta_to, most)
 
     def classify(
         self,

@@ -153,7 +153,8 @@ class AttentionNetwork:
             place = as_integer("start.position", start.position, 0, model.context - 1)
             return (*rows, place, as_integer("start.steps", start.steps, 0))
         window = model._system.full_window(start)[0]
-        fields = model._system.fields(model.beta, model.position_weight, window, start.position)
+        places = start.position - np.arange(model.context)
+        fields = model._system.fields(model.beta, model.position_weight, window, places)
         # The newest token's fields come with the next step; those given are of the ones before.
         return window, fields[1, 1:].copy(), fields[3, 1:].copy(), start.position, 0
 

@@ -100,17 +100,17 @@ class System:
             np.add.at(row, self._class_of, self.as_token(state.token) * self._signs * self._parts)
         return attention, merged
 
-    def fields(self, beta: float, weight: float, window: Array, position: int) -> Array:
-        """Fields (4, L, M) of the tokens after the attentions (L, M), the newest at `position`."""
-        tanhs = np.tanh(beta * (window @ self.projection.T))
-        semantic = np.einsum("xac,tc->xta", self.readouts, tanhs)
-        answer: Array = (1 - weight) * semantic + weight * self.positions_of(len(window), position)
+    def fields(self, beta: float, weight: float, attention: Array, positions: Any) -> Array:
+        """Fields (4, …, M) of the tokens after attentions (…, M), at positions (…)."""
+        tanhs = np.tanh(beta * (attention @ self.projection.T))
+        semantic = np.einsum("xac,...c->x...a", self.readouts, tanhs)
+        answer: Array = (1 - weight) * semantic + weight * self.position_fields(positions)
         return answer
 
-    def positions_of(self, count: int, position: int) -> Array:
-        """What position units add to the fields (4, count, M) of tokens, newest at `position`."""
-        slots = (position - np.arange(count)) % self.context
-        return self.positions.reshape(self.context, 4, -1)[slots].transpose(1, 0, 2)
+    def position_fields(self, positions: Any) -> Array:
+        """What position units add to the fields (4, …, M) of tokens at positions (…)."""
+        table = self.positions.reshape(self.context, 4, self.features)
+        return np.moveaxis(table[np.asarray(positions) % self.context], -2, 0)
 
     def full_window(self, state: State) -> Array:
         """Attentions (1, L, M) of a state that has L of them."""
@@ -142,30 +142,32 @@ def merge(projection: Array, readouts: Array, shares: Array) -> tuple[Any, Array
 
 
 def sensitivities(
-    system: System, beta: float, gamma: float, weight: float, window: Array, position: int
+    system: System, beta: float, gamma: float, weight: float, windows: Array, positions: Any
 ) -> Sensitivities:
-    """The derivatives of the next attention by the parameters, at a window (L, M)."""
-    keep = 1 - weight
-    positional = system.positions_of(system.context, position)
-    overlaps = window @ system.projection.T
+    """The derivatives (n, M) of the next attentions by the parameters, at windows (n, L, M)."""
+    keep, ages = 1 - weight, np.arange(system.context)
+    places = np.asarray(positions)[:, None] - ages
+    overlaps = windows @ system.projection.T
     tanhs = np.tanh(beta * overlaps)
-    semantic = np.einsum("xac,tc->xta", system.readouts, tanhs)
-    by_beta = keep * np.einsum("xac,tc->xta", system.readouts, overlaps * (1 - tanhs**2))
-    _, values, queries, keys = system.fields(beta, weight, window, position)
+    semantic = np.einsum("xac,ntc->xnta", system.readouts, tanhs)
+    by_beta = keep * np.einsum("xac,ntc->xnta", system.readouts, overlaps * (1 - tanhs**2))
+    _, values, queries, keys = system.fields(beta, weight, windows, places)
     root = np.sqrt(system.features)
-    scores = keys @ queries[0] / root
-    shares = np.exp(gamma * (scores - scores.max()))
-    shares /= shares.sum()
-    apart = values - shares @ values
+    query = queries[:, :1]
+    scores = (keys * query).sum(axis=2) / root
+    shares = np.exp(gamma * (scores - scores.max(axis=1, keepdims=True)))
+    shares /= shares.sum(axis=1, keepdims=True)
+    apart = values - (shares[:, None] @ values)
 
     def attention_change(fields: Array, scale: float) -> Array:
-        """For changes of the fields (4, L, M), newest token first, and of γ."""
-        slopes = scale * scores + gamma / root * (fields[3] @ queries[0] + keys @ fields[2, 0])
-        answer: Array = shares @ fields[1] + (shares * slopes) @ apart
+        """For changes of the fields (4, n, L, M), newest token first, and of γ."""
+        change = (fields[3] * query).sum(axis=2) + (keys * fields[2][:, :1]).sum(axis=2)
+        slopes = scale * scores + gamma / root * change
+        answer: Array = (shares[:, :, None] * (fields[1] + slopes[:, :, None] * apart)).sum(axis=1)
         return answer
 
     return Sensitivities(
         beta=attention_change(by_beta, 0.0),
         gamma=attention_change(np.zeros_like(by_beta), 1.0),
-        position_weight=attention_change(positional - semantic, 0.0),
+        position_weight=attention_change(system.position_fields(places) - semantic, 0.0),
     )
