@@ -145,3 +145,36 @@ def test_power_of_a_sine(count):
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_sweeps_are_kept_and_resumed(tmp_path):
+    model, betas = AttentionMeanField.paper(1.0), np.linspace(0.5, 2, 11)
+    options = {"lyapunov": True, "count": 2, "shard": 4}
+    whole = model.bifurcation(betas, 400, 200, lyapunov=True, count=2)
+
+    def stop(done, total):
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.sweep(betas, 400, 200, tmp_path, progress=stop, **options)
+    kept = sorted(tmp_path.iterdir())
+    assert len(kept) == 2
+    times = [path.stat().st_mtime_ns for path in kept]
+    calls = []
+    found = model.sweep(
+        betas, 400, 200, tmp_path, progress=lambda *call: calls.append(call), **options
+    )
+    assert calls == [(4, 11), (8, 11), (11, 11)]
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    assert len(found) == 3
+    assert (np.concatenate([shard.values for shard in found]) == whole.values).all()
+    assert (found.exponents() == whole.exponents).all()
+    assert found.kinds().tolist() == whole.kinds().tolist()
+    last = list(found)[-1].final_states[-1]
+    assert (last.attention == whole.final_states[-1].attention).all()
+    with pytest.raises(ValueError, match="belongs to another sweep"):
+        model.sweep(betas, 500, 200, tmp_path, **options)
+    kept[0].write_bytes(b"not a shard")
+    with pytest.raises(ValueError, match="is not a shard"):
+        model.sweep(betas, 400, 200, tmp_path, **options)

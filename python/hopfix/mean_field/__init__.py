@@ -21,6 +21,7 @@ from hopfix.mean_field._results import (
     Simulation,
     State,
 )
+from hopfix.mean_field._sweep import Sweep
 
 __all__ = [
     "AttentionMeanField",
@@ -35,5 +36,6 @@ __all__ = [
     "Sensitivities",
     "Simulation",
     "State",
+    "Sweep",
     "series",
 ]

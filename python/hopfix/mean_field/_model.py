@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,6 @@ from hopfix.mean_field._attractors import (
     Attractor,
     PeriodicOrbit,
     classify,
-    forcing_period,
     periodic_orbit,
 )
 from hopfix.mean_field._columns import (
@@ -37,14 +38,13 @@ from hopfix.mean_field._results import (
     Sensitivities,
     Simulation,
     State,
-    mean_and_error,
     states_from,
 )
+from hopfix.mean_field._sweep import BATCHES, SHORTEST, Sweep, SweepOptions, bifurcation, sweep
 from hopfix.mean_field._system import System, sensitivities
 
 Progress = Callable[[int, int], object]
 
-_BATCHES = 32
 # The weights of the published figures: signs on three equal segments, and position columns.
 _PAPER_SEGMENTS = (
     ((-1, 1, 1), (-1, 1, -1), (1, 1, 1)),
@@ -389,8 +389,8 @@ class AttentionMeanField:
         least = max(dropped, self._context)
         begin = self.first_token() if start is None else start
         wanted = self._exponents_wanted(count)
-        if total < least + 2 * _BATCHES:
-            raise ValueError(f"steps: got {total}, need at least {least + 2 * _BATCHES}")
+        if total < least + SHORTEST:
+            raise ValueError(f"steps: got {total}, need at least {least + SHORTEST}")
         _, ends = self._simulate([begin], least, least, _core.AttentionOutput.nothing, None)
         batches, last = self._exponents(self._parameters(1), ends, total - least, wanted, progress)
         return LyapunovExponents.from_batches(batches[0], last[0])
@@ -459,6 +459,7 @@ class AttentionMeanField:
         lyapunov: bool = False,
         start: State | None = None,
         *,
+        count: int | None = None,
         gammas: npt.ArrayLike | None = None,
         position_weights: npt.ArrayLike | None = None,
         progress: Progress | None = None,
@@ -469,56 +470,59 @@ class AttentionMeanField:
             betas: (n,) β.
             steps: steps of each, those discarded included.
             discard: first steps that are not kept.
-            lyapunov: also all Lyapunov exponents over the steps kept (see `lyapunov`), which costs
+            lyapunov: also Lyapunov exponents over the steps kept (see `lyapunov`), which costs
                 these steps once more.
             start: where all trajectories start; default as published: the one with the largest β
                 (the first of them) is followed for `steps` from `first_token()`, and all start
                 where it ends.
+            count: exponents wanted, the largest ones; default all L·M.
             gammas: (n,) γ; default the network's.
             position_weights: (n,) ε; default the network's.
             progress: as in `simulate`.
         """
-        total, kept_from = as_steps(steps, discard)
+        options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
         parameters = self._sweep(betas, gammas, position_weights)
-        count = parameters.shape[1]
-        if start is None:
-            largest = self.with_parameters(beta=float(parameters[0].max()))
-            at = int(np.argmax(parameters[0]))
-            _, (start,) = largest._simulate(
-                [self.first_token()],
-                total,
-                total,
-                _core.AttentionOutput.nothing,
-                None,
-                np.ascontiguousarray(parameters[:, at : at + 1]),
-            )
-        begin, exponents, error = [start] * count, None, None
-        if lyapunov:
-            least = max(kept_from, self._context)
-            if total < least + 2 * _BATCHES:
-                raise ValueError(f"steps: got {total}, need at least {least + 2 * _BATCHES}")
-            _, middle = self._simulate(
-                begin, least, least, _core.AttentionOutput.nothing, None, parameters
-            )
-            wanted = self._exponents_wanted(None)
-            batches, _ = self._exponents(parameters, middle, total - least, wanted, progress)
-            exponents, error = mean_and_error(batches)
-            order = np.argsort(-exponents, axis=1, kind="stable")
-            exponents = np.take_along_axis(exponents, order, 1)
-            error = np.take_along_axis(error, order, 1)
-        values, ends = self._simulate(
-            begin, total, kept_from, _core.AttentionOutput.semantic_output, progress, parameters
-        )
-        return Bifurcation(
-            betas=parameters[0],
-            gammas=parameters[1],
-            position_weights=parameters[2],
-            values=values,
-            exponents=exponents,
-            error=error,
-            final_states=ends,
-            forcing_period=forcing_period(self),
-        )
+        return bifurcation(self, parameters, options, start, progress)
+
+    def sweep(
+        self,
+        betas: npt.ArrayLike,
+        steps: int,
+        discard: int,
+        directory: str | os.PathLike[str],
+        lyapunov: bool = False,
+        start: State | None = None,
+        *,
+        count: int | None = None,
+        gammas: npt.ArrayLike | None = None,
+        position_weights: npt.ArrayLike | None = None,
+        shard: int = 256,
+        progress: Progress | None = None,
+    ) -> Sweep:
+        """Make a `bifurcation` in shards that are saved as they are done, and resumed.
+
+        Args:
+            betas: as in `bifurcation`, like all that is not named here.
+            steps: as there.
+            discard: as there.
+            directory: where the shards go, one .npz file each; made if missing. A shard that is
+                there already, of the same network and parameters, is not made again.
+            lyapunov: as there.
+            start: as there.
+            count: as there.
+            gammas: as there.
+            position_weights: as there.
+            shard: parameters of one shard.
+            progress: called with (parameters done, parameters in all).
+
+        Raises:
+            ValueError: naming a shard of another sweep in the directory.
+            KeyboardInterrupt: Ctrl-C; the shards done are kept.
+        """
+        options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
+        parameters = self._sweep(betas, gammas, position_weights)
+        size = as_integer("shard", shard, 1)
+        return sweep(self, parameters, options, start, Path(directory), size, progress)
 
     def _sweep(
         self,
@@ -535,9 +539,10 @@ class AttentionMeanField:
     def _parameters(self, count: int) -> Array:
         return np.repeat([[self._beta], [self._gamma], [self._weight]], count, axis=1)
 
-    def _exponents_wanted(self, count: int | None) -> int:
+    def _exponents_wanted(self, count: int | None, lyapunov: bool = True) -> int:
         size = self._context * self.features
-        return size if count is None else as_integer("count", count, 1, size)
+        wanted = size if count is None else as_integer("count", count, 1, size)
+        return wanted if lyapunov else 0
 
     def _simulate(
         self,
@@ -582,7 +587,7 @@ class AttentionMeanField:
             starts[0].position,
             warmup,
             steps - warmup,
-            _BATCHES,
+            BATCHES,
             count,
             progress,
             self._threads,

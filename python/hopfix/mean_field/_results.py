@@ -126,8 +126,8 @@ class Bifurcation:
     Attributes:
         betas, gammas, position_weights: (n,) the parameters.
         values: (n, T, M) `Simulation.semantic_output` of the steps kept.
-        exponents: (n, L M) Lyapunov exponents over those steps, descending; None if not asked for.
-        error: (n, L M) their standard errors; None if not asked for.
+        exponents: (n, k) Lyapunov exponents over those steps, descending; None if not asked for.
+        error: (n, k) their standard errors; None if not asked for.
         final_states: the n last states.
         forcing_period: steps after which the map itself repeats: L with position units, else 1.
     """
