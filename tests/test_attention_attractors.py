@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hopfix.mean_field import AttentionMeanField, series
+from hopfix.mean_field import AttentionMeanField, classify, periodic_orbit, series, sweep
 
 # Where the published sweep of Figure 3 comes from, near the end of its interval.
 BETAS = {"periodic": 1.27, "quasi-periodic": 1.255, "chaotic": 1.266}
@@ -20,7 +20,7 @@ def swept():
 @pytest.mark.parametrize("kind", BETAS)
 def test_attractors_of_the_paper(swept, kind):
     model, start = swept[BETAS[kind]]
-    found = model.classify(start, steps=60_000, discard=30_000)
+    found = classify(model, start, steps=60_000, discard=30_000)
     assert found.kind == kind, found
     assert found.evidence in repr(found)
     largest = found.lyapunov.exponents[0]
@@ -37,7 +37,7 @@ def test_attractors_of_the_paper(swept, kind):
 
 def test_attractors_coexist():
     model = AttentionMeanField.paper(1.27)
-    found = [model.classify(model.random_state(seed)) for seed in (0, 2)]
+    found = [classify(model, model.random_state(seed)) for seed in (0, 2)]
     assert [attractor.period for attractor in found] == [28, 56]
     for attractor in found:
         orbit = attractor.orbit
@@ -47,7 +47,7 @@ def test_attractors_coexist():
 
 def test_a_cycle_is_one():
     model = AttentionMeanField.paper(1.24)
-    orbit = model.periodic_orbit(model.simulate(3_000).final_state, 4)
+    orbit = periodic_orbit(model, model.simulate(3_000).final_state, 4)
     assert orbit.residual <= 1e-13
     assert orbit.stable
     again = model.simulate(8, orbit.state).attention
@@ -65,8 +65,8 @@ def test_a_cycle_is_one():
 def test_unstable_cycles_are_found():
     # Between these two the cycle of four steps loses its stability to a torus around it.
     below, above = AttentionMeanField.paper(1.24), AttentionMeanField.paper(1.255)
-    orbit = below.periodic_orbit(below.simulate(3_000).final_state, 4)
-    beyond = above.periodic_orbit(orbit.state, 4)
+    orbit = periodic_orbit(below, below.simulate(3_000).final_state, 4)
+    beyond = periodic_orbit(above, orbit.state, 4)
     assert orbit.stable
     assert not beyond.stable
     pair = beyond.multipliers[:2]
@@ -87,7 +87,7 @@ def test_kinds_of_a_sweep(swept):
 
 def test_without_positions_small_beta_ends_in_a_fixed_point():
     model = AttentionMeanField.paper(0.2).with_parameters(position_weight=0.0)
-    found = model.classify(model.random_state(0))
+    found = classify(model, model.random_state(0))
     assert (found.kind, found.period) == ("fixed", 1)
     assert np.abs(found.orbit.attention).max() < 1e-12
 
@@ -96,9 +96,9 @@ def test_periods_must_fit_the_positions():
     model = AttentionMeanField.paper(1.27)
     state = model.simulate(100).final_state
     with pytest.raises(ValueError, match="period: got 6, need a multiple of 4"):
-        model.periodic_orbit(state, 6)
+        periodic_orbit(model, state, 6)
     with pytest.raises(ValueError, match="no cycle"):
-        AttentionMeanField.paper(2.0).periodic_orbit(state, 36)
+        periodic_orbit(AttentionMeanField.paper(2.0), state, 36)
 
 
 def test_sections():
@@ -157,13 +157,13 @@ def test_sweeps_are_kept_and_resumed(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        model.sweep(betas, 400, 200, tmp_path, progress=stop, **options)
+        sweep(model, betas, 400, 200, tmp_path, progress=stop, **options)
     kept = sorted(tmp_path.iterdir())
     assert len(kept) == 2
     times = [path.stat().st_mtime_ns for path in kept]
     calls = []
-    found = model.sweep(
-        betas, 400, 200, tmp_path, progress=lambda *call: calls.append(call), **options
+    found = sweep(
+        model, betas, 400, 200, tmp_path, progress=lambda *call: calls.append(call), **options
     )
     assert calls == [(4, 11), (8, 11), (11, 11)]
     assert [path.stat().st_mtime_ns for path in kept] == times
@@ -174,7 +174,7 @@ def test_sweeps_are_kept_and_resumed(tmp_path):
     last = list(found)[-1].final_states[-1]
     assert (last.attention == whole.final_states[-1].attention).all()
     with pytest.raises(ValueError, match="belongs to another sweep"):
-        model.sweep(betas, 500, 200, tmp_path, **options)
+        sweep(model, betas, 500, 200, tmp_path, **options)
     kept[0].write_bytes(b"not a shard")
     with pytest.raises(ValueError, match="is not a shard"):
-        model.sweep(betas, 400, 200, tmp_path, **options)
+        sweep(model, betas, 400, 200, tmp_path, **options)

@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from hopfix.mean_field import AttentionMeanField, State
+from hopfix.mean_field import AttentionMeanField, State, classify, follow_orbit, periodic_orbit
 
 
 @pytest.fixture(scope="module")
 def cycle_of_four():
     model = AttentionMeanField.paper(1.0)
-    return model, model.periodic_orbit(model.simulate(3_000).final_state, 4)
+    return model, periodic_orbit(model, model.simulate(3_000).final_state, 4)
 
 
 def largest_modulus(beta, state, period):
     """Of the multipliers, by Newton's method at that β alone."""
     model = AttentionMeanField.paper(beta)
-    return np.abs(model.periodic_orbit(state, period).multipliers[0])
+    return np.abs(periodic_orbit(model, state, period).multipliers[0])
 
 
 def test_the_torus_is_born_where_a_pair_crosses_the_circle(cycle_of_four):
     model, orbit = cycle_of_four
-    found = model.follow_orbit(orbit, 2.0)
+    found = follow_orbit(model, orbit, 2.0)
     assert found.reached
     assert found.betas[0] == 1.0
     assert found.betas[-1] == pytest.approx(2.0, abs=1e-12)
@@ -43,7 +43,7 @@ def test_the_torus_is_born_where_a_pair_crosses_the_circle(cycle_of_four):
 
 def test_every_point_is_a_cycle(cycle_of_four):
     model, orbit = cycle_of_four
-    found = model.follow_orbit(orbit, 0.5)
+    found = follow_orbit(model, orbit, 0.5)
     for beta, one in zip(found.betas, found.orbits, strict=True):
         assert one.residual <= 1e-12
         again = model.with_parameters(beta=beta).simulate(4, one.state).attention
@@ -53,9 +53,9 @@ def test_every_point_is_a_cycle(cycle_of_four):
 
 def test_folds_and_doublings_of_the_published_cycle():
     model = AttentionMeanField.paper(1.27)
-    orbit = model.classify(model.random_state(0)).orbit
+    orbit = classify(model, model.random_state(0)).orbit
     assert orbit.period == 28
-    found = model.follow_orbit(orbit, 1.2, max_steps=60)
+    found = follow_orbit(model, orbit, 1.2, max_steps=60)
     kinds = [event.kind for event in found.events]
     assert kinds[:3] == ["period-doubling", "period-doubling", "fold"]
     for event in found.events[:3]:
@@ -77,8 +77,8 @@ def test_folds_and_doublings_of_the_published_cycle():
 def test_what_is_no_cycle_is_refused(cycle_of_four):
     model, orbit = cycle_of_four
     with pytest.raises(ValueError, match="beta_to: got -1"):
-        model.follow_orbit(orbit, -1.0)
+        follow_orbit(model, orbit, -1.0)
     away = State(orbit.state.attention + 50.0, orbit.state.position)
     wrong = type(orbit)(orbit.attention, away, orbit.residual, orbit.multipliers)
     with pytest.raises(ValueError, match="orbit: not a cycle"):
-        AttentionMeanField.paper(2.5).follow_orbit(wrong, 3.0)
+        follow_orbit(AttentionMeanField.paper(2.5), wrong, 3.0)

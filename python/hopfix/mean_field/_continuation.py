@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import as_positive
+from hopfix._arrays import as_integer, as_positive
 from hopfix.mean_field._attractors import PeriodicOrbit, orbit_jacobian, periodic_orbit
 from hopfix.mean_field._results import Array, State
 
@@ -190,10 +190,24 @@ _TESTS: dict[OrbitEventKind, Callable[[_Point], float]] = {
 
 
 def follow_orbit(
-    model: AttentionMeanField, orbit: PeriodicOrbit, beta_to: float, max_steps: int
+    model: AttentionMeanField, orbit: PeriodicOrbit, beta_to: float, *, max_steps: int = 2_000
 ) -> OrbitBranch:
-    """Follow a cycle; see `AttentionMeanField.follow_orbit`."""
-    target = as_positive("beta_to", beta_to)
+    """Follow a cycle as β changes, by pseudo-arclength continuation.
+
+    Through folds, whether the cycle is stable or not. Where a multiplier crosses the unit
+    circle the bifurcation is located to about 1e-10 in β: folds, period doublings,
+    Neimark–Sacker bifurcations, and crossings of branches.
+
+    Args:
+        model: the network.
+        orbit: a cycle at its β, as from `periodic_orbit`.
+        beta_to: where the curve ends when it gets there.
+        max_steps: most steps along it.
+
+    Source: Keller (1977); test functions as in Kuznetsov, "Elements of Applied Bifurcation
+    Theory", chapter 10.
+    """
+    target, most = as_positive("beta_to", beta_to), as_integer("max_steps", max_steps, 1)
     curve = _Curve(model, orbit)
     unknowns = np.append(orbit.state.attention.ravel(), model.beta)
     forward = np.zeros(len(unknowns))
@@ -202,7 +216,7 @@ def follow_orbit(
     if point is None:
         raise ValueError("orbit: not a cycle of this network, or a degenerate one")
     points, events, step, end = [point], [], _STEP, "the most steps were made"
-    for _ in range(max_steps):
+    for _ in range(most):
         before = points[-1]
         ahead = before.unknowns + step * before.tangent
         after = curve.correct(ahead, before.tangent)

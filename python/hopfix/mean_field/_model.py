@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,6 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
-from hopfix.mean_field._attractors import (
-    Attractor,
-    PeriodicOrbit,
-    classify,
-    periodic_orbit,
-)
 from hopfix.mean_field._columns import (
     as_class_weights,
     as_matrices,
@@ -29,7 +21,6 @@ from hopfix.mean_field._columns import (
     position_fields,
     sign_patterns,
 )
-from hopfix.mean_field._continuation import OrbitBranch, follow_orbit
 from hopfix.mean_field._network import AttentionNetwork
 from hopfix.mean_field._results import (
     Array,
@@ -40,7 +31,7 @@ from hopfix.mean_field._results import (
     State,
     states_from,
 )
-from hopfix.mean_field._sweep import BATCHES, SHORTEST, Sweep, SweepOptions, bifurcation, sweep
+from hopfix.mean_field._sweep import BATCHES, SHORTEST, SweepOptions, bifurcation
 from hopfix.mean_field._system import System, sensitivities
 
 Progress = Callable[[int, int], object]
@@ -395,62 +386,6 @@ class AttentionMeanField:
         batches, last = self._exponents(self._parameters(1), ends, total - least, wanted, progress)
         return LyapunovExponents.from_batches(batches[0], last[0])
 
-    def periodic_orbit(self, state: State, period: int) -> PeriodicOrbit:
-        """Return the cycle near a full window, stable or not, by Newton's method.
-
-        Args:
-            state: a guess of one of its states.
-            period: steps p, a multiple of L if there are position units.
-
-        Raises:
-            ValueError: where Newton's method does not converge to rounding.
-        """
-        return periodic_orbit(self, state, period)
-
-    def follow_orbit(
-        self, orbit: PeriodicOrbit, beta_to: float, *, max_steps: int = 2_000
-    ) -> OrbitBranch:
-        """Follow a cycle of this network as β changes, by pseudo-arclength continuation.
-
-        Through folds, whether the cycle is stable or not. Where a multiplier crosses the unit
-        circle the bifurcation is located to about 1e-10 in β: folds, period doublings,
-        Neimark–Sacker bifurcations, and crossings of branches.
-
-        Args:
-            orbit: a cycle at this network's β, as from `periodic_orbit`.
-            beta_to: where the curve ends when it gets there.
-            max_steps: most steps along it.
-
-        Source: Keller (1977); test functions as in Kuznetsov, "Elements of Applied Bifurcation
-        Theory", chapter 10.
-        """
-        most = as_integer("max_steps", max_steps, 1)
-        return follow_orbit(self, orbit, beta_to, most)
-
-    def classify(
-        self,
-        start: State | None = None,
-        *,
-        steps: int = 40_000,
-        discard: int = 20_000,
-        max_period: int = 512,
-    ) -> Attractor:
-        """Tell what a trajectory ends in, with the evidence.
-
-        A cycle is one to which Newton's method converges, that attracts, and that the trajectory
-        repeats within 1e-6. Otherwise the Lyapunov exponents decide: those within four standard
-        errors or 2e-4 of 0 count as 0. Where the largest one still changes between the halves of
-        the run by five standard errors, or contradicts a period that was not found, the answer is
-        "undecided". Other starts may lead to other attractors.
-
-        Args:
-            start: where from; default `first_token()`.
-            steps: steps of the exponents, those discarded included.
-            discard: first steps that do not count.
-            max_period: the longest cycle looked for.
-        """
-        return classify(self, start, steps, discard, max_period)
-
     def bifurcation(
         self,
         betas: npt.ArrayLike,
@@ -483,46 +418,6 @@ class AttentionMeanField:
         options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
         parameters = self._sweep(betas, gammas, position_weights)
         return bifurcation(self, parameters, options, start, progress)
-
-    def sweep(
-        self,
-        betas: npt.ArrayLike,
-        steps: int,
-        discard: int,
-        directory: str | os.PathLike[str],
-        lyapunov: bool = False,
-        start: State | None = None,
-        *,
-        count: int | None = None,
-        gammas: npt.ArrayLike | None = None,
-        position_weights: npt.ArrayLike | None = None,
-        shard: int = 256,
-        progress: Progress | None = None,
-    ) -> Sweep:
-        """Make a `bifurcation` in shards that are saved as they are done, and resumed.
-
-        Args:
-            betas: as in `bifurcation`, like all that is not named here.
-            steps: as there.
-            discard: as there.
-            directory: where the shards go, one .npz file each; made if missing. A shard that is
-                there already, of the same network and parameters, is not made again.
-            lyapunov: as there.
-            start: as there.
-            count: as there.
-            gammas: as there.
-            position_weights: as there.
-            shard: parameters of one shard.
-            progress: called with (parameters done, parameters in all).
-
-        Raises:
-            ValueError: naming a shard of another sweep in the directory.
-            KeyboardInterrupt: Ctrl-C; the shards done are kept.
-        """
-        options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
-        parameters = self._sweep(betas, gammas, position_weights)
-        size = as_integer("shard", shard, 1)
-        return sweep(self, parameters, options, start, Path(directory), size, progress)
 
     def _sweep(
         self,

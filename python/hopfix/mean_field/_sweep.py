@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
+from hopfix._arrays import as_integer
 from hopfix.mean_field._attractors import forcing_period
+from hopfix.mean_field._columns import as_steps
 from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
 
 if TYPE_CHECKING:
@@ -128,22 +130,51 @@ class Sweep:
 
 def sweep(
     model: AttentionMeanField,
-    parameters: Array,
-    options: SweepOptions,
-    start: State | None,
-    directory: Path,
-    shard: int,
-    progress: Progress | None,
+    betas: npt.ArrayLike,
+    steps: int,
+    discard: int,
+    directory: str | os.PathLike[str],
+    lyapunov: bool = False,
+    start: State | None = None,
+    *,
+    count: int | None = None,
+    gammas: npt.ArrayLike | None = None,
+    position_weights: npt.ArrayLike | None = None,
+    shard: int = 256,
+    progress: Progress | None = None,
 ) -> Sweep:
-    """A bifurcation in shards; see `AttentionMeanField.sweep`."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Make an `AttentionMeanField.bifurcation` in shards, saved as they are done, and resumed.
+
+    Args:
+        model: the network.
+        betas: as in `bifurcation`, like all that is not named here.
+        steps: as there.
+        discard: as there.
+        directory: where the shards go, one .npz file each; made if missing. A shard that is
+            there already, of the same network and parameters, is not made again.
+        lyapunov: as there.
+        start: as there.
+        count: as there.
+        gammas: as there.
+        position_weights: as there.
+        shard: parameters of one shard.
+        progress: called with (parameters done, parameters in all).
+
+    Raises:
+        ValueError: naming a shard of another sweep in the directory.
+        KeyboardInterrupt: Ctrl-C; the shards done are kept.
+    """
+    options = SweepOptions(*as_steps(steps, discard), model._exponents_wanted(count, lyapunov))
+    parameters = model._sweep(betas, gammas, position_weights)
+    size, folder = as_integer("shard", shard, 1), Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
     total = parameters.shape[1]
     paths = []
     begin = start
-    for first in range(0, total, shard):
-        part = np.ascontiguousarray(parameters[:, first : first + shard])
-        path = directory / f"shard-{first:07d}.npz"
-        key = _key(model, parameters, options, start, first, shard)
+    for first in range(0, total, size):
+        part = np.ascontiguousarray(parameters[:, first : first + size])
+        path = folder / f"shard-{first:07d}.npz"
+        key = _key(model, parameters, options, start, first, size)
         paths.append(path)
         if path.exists():
             if _load(path)[1] != key:
@@ -153,9 +184,8 @@ def sweep(
                 begin = published_start(model, parameters, options.steps)
             _save(bifurcation(model, part, options, begin, None), key, path)
         if progress:
-            progress(min(first + shard, total), total)
-    betas, gammas, position_weights = parameters
-    return Sweep(betas, gammas, position_weights, tuple(paths))
+            progress(min(first + size, total), total)
+    return Sweep(parameters[0], parameters[1], parameters[2], tuple(paths))
 
 
 def _key(
@@ -183,7 +213,7 @@ def _key(
 def _save(found: Bifurcation, key: str, path: Path) -> None:
     """Write a shard, in one step."""
     nothing = np.empty((len(found.betas), 0))
-    arrays = {
+    arrays: dict[str, Any] = {
         "key": np.array(key),
         "parameters": np.stack([found.betas, found.gammas, found.position_weights]),
         "values": found.values,
