@@ -19,6 +19,8 @@ Kind = Literal["fixed", "periodic", "quasi-periodic", "chaotic", "hyperchaotic",
 
 # Orbits that come back within this share of their range are periodic, as far as a search can tell.
 _RECURRENCE = 1e-6
+# Exponents within this, or four standard errors, of 0 count as 0.
+_ZERO = 2e-4
 _NEWTON_STEPS = 20
 
 
@@ -184,12 +186,14 @@ def kinds_of(
 ) -> npt.NDArray[np.str_]:
     """Kinds of n trajectories from periods (0: none), exponents (n, k ≥ 1) and their errors."""
     uncertain = 4 * np.nan_to_num(error) + 1e-6
+    zero = np.maximum(uncertain, _ZERO)
     kinds = np.full(len(periods), "undecided", dtype="<U14")
     first = exponents[:, 0]
-    kinds[np.abs(first) <= np.maximum(uncertain[:, 0], 2e-4)] = "quasi-periodic"
-    kinds[first > np.maximum(uncertain[:, 0], 2e-4)] = "chaotic"
+    # Large errors are those of chaos that a short run cannot tell from anything else.
+    kinds[(np.abs(first) <= zero[:, 0]) & (zero[:, 0] <= 10 * _ZERO)] = "quasi-periodic"
+    kinds[first > zero[:, 0]] = "chaotic"
     if exponents.shape[1] > 1:
-        kinds[exponents[:, 1] > np.maximum(uncertain[:, 1], 2e-4)] = "hyperchaotic"
+        kinds[exponents[:, 1] > zero[:, 1]] = "hyperchaotic"
     cycle = (periods > 0) & (first < uncertain[:, 0])
     kinds[cycle] = "periodic"
     kinds[cycle & constant] = "fixed"
@@ -208,9 +212,10 @@ def classify(
 
     A cycle is one to which Newton's method converges, that attracts, and that the trajectory
     repeats within 1e-6. Otherwise the Lyapunov exponents decide: those within four standard
-    errors or 2e-4 of 0 count as 0. Where the largest one still changes between the halves of
-    the run by five standard errors, or contradicts a period that was not found, the answer is
-    "undecided". Other starts may lead to other attractors.
+    errors or 2e-4 of 0 count as 0, and nothing is said where that is more than 2e-3. Where the
+    largest one still changes between the halves of the run by five standard errors, or
+    contradicts a period that was not found, the answer is "undecided". Other starts
+    may lead to other attractors.
 
     Args:
         model: the network.
