@@ -3,6 +3,7 @@
 #include "bindings.hpp"
 #include "hopfix/attention_dynamics.hpp"
 #include "hopfix/attention_network.hpp"
+#include "hopfix/attention_orbit.hpp"
 
 namespace hopfix::bindings {
 
@@ -140,6 +141,19 @@ Array<double> sample(const AttentionSystem& system, const Array<std::int64_t>& c
   return out;
 }
 
+// (radius, uniqueness radius), NaN where nothing is proved.
+py::tuple certify_orbit(const AttentionSystem& system, const Array<double>& parameters,
+                        const Array<double>& attention, std::ptrdiff_t position,
+                        const Array<double>& inverse, int threads) {
+  const double* p = parameters.data();
+  OrbitCertificate certificate;
+  run_released(threads, [&](const Execution& execution) {
+    certificate = certify_attention_orbit(system, p[0], p[1], p[2], attention.data(),
+                                          attention.shape(0), position, inverse.data(), execution);
+  });
+  return py::make_tuple(certificate.radius, certificate.uniqueness_radius);
+}
+
 }  // namespace
 
 void bind_attention(py::module_& m) {
@@ -151,6 +165,7 @@ void bind_attention(py::module_& m) {
   m.def("simulate_attention", &simulate);
   m.def("attention_jacobian", &jacobian);
   m.def("attention_exponents", &exponents);
+  m.def("certify_attention_orbit", &certify_orbit);
   m.def("simulate_network", &simulate_finite);
   m.def("sample_attention_fields", &sample);
 }

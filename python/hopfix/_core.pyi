@@ -213,6 +213,14 @@ def attention_exponents(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[NDArray[np.float64], _Window]: ...
+def certify_attention_orbit(
+    system: AttentionSystem,
+    parameters: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    position: int,
+    inverse: NDArray[np.float64],
+    threads: int,
+) -> tuple[float, float]: ...
 
 _Memory = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int, int]
 

@@ -11,7 +11,13 @@ Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks".
 """
 
 from hopfix.mean_field import series
-from hopfix.mean_field._attractors import Attractor, PeriodicOrbit, classify, periodic_orbit
+from hopfix.mean_field._attractors import (
+    Attractor,
+    PeriodicOrbit,
+    certify_orbit,
+    classify,
+    periodic_orbit,
+)
 from hopfix.mean_field._continuation import OrbitBranch, OrbitEvent, follow_orbit
 from hopfix.mean_field._model import AttentionMeanField
 from hopfix.mean_field._network import AttentionNetwork, NetworkState
@@ -38,6 +44,7 @@ __all__ = [
     "Simulation",
     "State",
     "Sweep",
+    "certify_orbit",
     "classify",
     "follow_orbit",
     "periodic_orbit",

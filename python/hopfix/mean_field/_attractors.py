@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +35,22 @@ class PeriodicOrbit:
         residual: the largest change of the window after p steps.
         multipliers: (L M,) complex eigenvalues of the Jacobian of p steps, largest modulus first.
         stable: whether all of them are inside the unit circle.
+        radius: a cycle is proved to lie within this distance of `attention`, in each component;
+            NaN where none was proved (`certify_orbit`).
+        uniqueness_radius: exactly one cycle lies within this one; NaN likewise.
     """
 
     attention: Array
     state: State
     residual: float
     multipliers: npt.NDArray[np.complex128]
+    radius: float = math.nan
+    uniqueness_radius: float = math.nan
+
+    @property
+    def certified(self) -> bool:
+        """Whether a cycle near this one is proved to exist."""
+        return math.isfinite(self.radius)
 
     @property
     def period(self) -> int:
@@ -127,6 +138,59 @@ def periodic_orbit(
     )
 
 
+def certify_orbit(model: AttentionMeanField, orbit: PeriodicOrbit) -> PeriodicOrbit:
+    """Return the cycle with proved radii, or with NaN where the proof fails.
+
+    Interval arithmetic with all rounding bounded (cpp/include/hopfix/attention_orbit.hpp): the map
+    meant is that of the stored numbers, exactly. Multipliers and stability are not proved.
+    O((p M)² L M), p the period.
+
+    Raises:
+        RuntimeError: a thread does not round to nearest with gradual underflow.
+    """
+    p, m, context = orbit.period, model.features, model.context
+    if p % forcing_period(model):
+        raise ValueError(f"orbit: its period {p} is no multiple of {forcing_period(model)}")
+    # Windows before each step, newest first; a short cycle fills them more than once.
+    ages = np.arange(p)[:, None] - 1 - np.arange(context)
+    windows = np.ascontiguousarray(orbit.attention[ages % p])
+    places = orbit.state.position + np.arange(p)
+    blocks = _jacobian_blocks(model, windows, places)
+    slope = np.eye(p * m).reshape(p, m, p, m)
+    for age in range(context):
+        slope[np.arange(p), :, ages[:, age] % p] -= blocks[:, age]
+    radius, unique = math.nan, math.nan
+    try:
+        inverse: Array = np.linalg.inv(slope.reshape(p * m, p * m)).astype(np.float64)
+    except np.linalg.LinAlgError:
+        return replace(orbit, radius=radius, uniqueness_radius=unique)
+    radius, unique = _core.certify_attention_orbit(
+        model._system.core,
+        model._parameters(1),
+        np.ascontiguousarray(orbit.attention),
+        orbit.state.position % context,
+        inverse,
+        model._threads,
+    )
+    return replace(orbit, radius=radius, uniqueness_radius=unique)
+
+
+def _jacobian_blocks(model: AttentionMeanField, windows: Array, places: Any) -> Array:
+    """(n, L, M, M) derivatives of the next attention, at windows (n, L, M) and positions (n,)."""
+    count, context, m = windows.shape
+    blocks = np.empty((count, context, m, m))
+    for phase in range(min(context, count)):
+        rows = np.ascontiguousarray(windows[phase::context])
+        blocks[phase::context] = _core.attention_jacobian(
+            model._system.core,
+            model._parameters(len(rows)),
+            rows,
+            int(places[phase]) % context,
+            model._threads,
+        )
+    return blocks
+
+
 def orbit_jacobian(
     model: AttentionMeanField, start: State, length: int
 ) -> tuple[Array, Array, Array]:
@@ -138,16 +202,7 @@ def orbit_jacobian(
     windows = np.ascontiguousarray(windows.transpose(0, 2, 1)[:, ::-1])  # newest first
     places = start.position + np.arange(length)
     slopes = model._sensitivities(windows, places).beta
-    blocks = np.empty((length, context, m, m))
-    for phase in range(min(context, length)):
-        rows = windows[phase::context]
-        blocks[phase::context] = _core.attention_jacobian(
-            model._system.core,
-            model._parameters(len(rows)),
-            rows,
-            int(places[phase]) % context,
-            model._threads,
-        )
+    blocks = _jacobian_blocks(model, windows, places)
     size = context * m
     jacobian, by_beta = np.eye(size), np.zeros(size)
     for block, slope in zip(blocks, slopes, strict=True):
