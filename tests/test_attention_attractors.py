@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from hopfix.mean_field import AttentionMeanField, classify, periodic_orbit, series, sweep
+from hopfix.mean_field import (
+    AttentionMeanField,
+    attractors,
+    classify,
+    periodic_orbit,
+    series,
+    sweep,
+)
 
 # Where the published sweep of Figure 3 comes from, near the end of its interval.
 BETAS = {"periodic": 1.27, "quasi-periodic": 1.255, "chaotic": 1.266}
@@ -43,6 +50,21 @@ def test_attractors_coexist():
         orbit = attractor.orbit
         rate = np.log(np.abs(orbit.multipliers[0])) / orbit.period
         assert attractor.lyapunov.exponents[0] == pytest.approx(rate, abs=3e-4)
+
+
+def test_attractors_of_several_starts():
+    model = AttentionMeanField.paper(1.27)
+    found = attractors(model, 6)
+    assert [(one.kind, one.period, count) for one, count in found] == [
+        ("periodic", 28, 4),
+        ("periodic", 56, 2),
+    ]
+    # The same cycle from another phase.
+    orbit = found[0][0].orbit
+    later = model.simulate(13, orbit.state).final_state
+    assert len(attractors(model, [orbit.state, later])) == 1
+    chaos = attractors(AttentionMeanField.paper(1.6), 3, steps=20_000, discard=5_000)
+    assert [(one.kind, count) for one, count in chaos] == [("chaotic", 3)]
 
 
 def test_a_cycle_is_one():

@@ -18,6 +18,7 @@ from hopfix.mean_field._attractors import (
     classify,
     periodic_orbit,
 )
+from hopfix.mean_field._coexistence import attractors
 from hopfix.mean_field._continuation import OrbitBranch, OrbitEvent, follow_orbit
 from hopfix.mean_field._model import AttentionMeanField
 from hopfix.mean_field._network import AttentionNetwork, NetworkState
@@ -44,6 +45,7 @@ __all__ = [
     "Simulation",
     "State",
     "Sweep",
+    "attractors",
     "certify_orbit",
     "classify",
     "follow_orbit",
