@@ -16,7 +16,7 @@ size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 constexpr double kSameLine = 1e-2;
 constexpr double kSingular = 1e-6;  // as in branch_events.cpp
-constexpr size_t kMostStarts = size_t{1} << 16;
+constexpr size_t kMostStarts = size_t{1} << 14;
 constexpr size_t kRandomStarts = 32;  // for each dimension of V
 
 double inner(const double* a, const double* b, size_t count) {
@@ -289,14 +289,17 @@ class SplitMix {
 };
 
 // Sums of subsets, then others; `symmetric` becomes the number of the former.
-std::vector<Vector> start_vectors(const DirectionEquations& equations, size_t n,
-                                  size_t& symmetric) {
+std::vector<Vector> start_vectors(const DirectionEquations& equations, size_t n, size_t& symmetric,
+                                  const std::function<bool()>& stop) {
   std::vector<Vector> starts;
   LineSet seen;
   const auto add = [&](Vector alpha) {
     if (normalise(alpha) && seen.insert(alpha)) starts.push_back(std::move(alpha));
   };
-  for (const auto& members : subsets(n)) add(equations.subset(members));
+  for (const auto& members : subsets(n)) {
+    if (stop()) break;
+    add(equations.subset(members));
+  }
   symmetric = starts.size();
   SplitMix random;
   for (size_t k = 0; k < kRandomStarts * equations.multiplicity(); ++k) {
@@ -342,9 +345,11 @@ std::vector<CrossingDirection> crossing_directions(BranchCurve& curve, const Loc
                                                    const std::function<bool()>& stop) {
   const DirectionEquations equations(curve, event);
   size_t symmetric = 0;
-  const std::vector<Vector> starts = start_vectors(equations, at(curve.map().size()), symmetric);
+  const std::vector<Vector> starts =
+      start_vectors(equations, at(curve.map().size()), symmetric, stop);
   bool odd = true;
-  for (const Vector& alpha : starts) odd = odd && equations.oddness(alpha) <= kSingular;
+  for (size_t k = 0; odd && k < starts.size() && !stop(); ++k)
+    odd = equations.oddness(starts[k]) <= kSingular;
   std::vector<CrossingDirection> out;
   LineSet found;
   const auto add = [&](const Vector& x, Coordinates bend, bool isolated) {

@@ -42,7 +42,7 @@ struct CrossingDirection {
 };
 
 // One per line, in an order fixed by the event alone. Newton's steps cost
-// O(n m^2 + m^3), and r^2 m in the cubic case; at most 2^16 starts. `stop` is asked between them.
+// O(n m^2 + m^3), and r^2 m in the cubic case; at most 2^14 starts. `stop` is asked between them.
 std::vector<CrossingDirection> crossing_directions(BranchCurve& curve, const LocatedEvent& event,
                                                    const std::function<bool()>& stop);
 
