@@ -165,8 +165,8 @@ def sufficient_beta(
 
     The region is the face shrunk towards its centroid by the factor ``shrink`` = alpha, thickened
     by a ball across it. If the map pushes outwards across all facets and keeps the thickness
-    (Poincaré-Miranda), the region holds a fixed point that is no minimum of the energy; unless a
-    fixed point in it is degenerate, one has Morse index m - 1. The conditions proved hold at every
+    (Poincaré-Miranda), the region holds a fixed point that is no minimum of the energy; unless one
+    in it is degenerate or on its boundary, one has Morse index m - 1. The conditions proved hold at every
     larger beta too, with the same region. Log-weights are zero. A singleton gets the beta from
     which on a fixed point lies within the thickness of its pattern. hopfix/sufficient_beta.hpp
     has the theorem, its proof and the conditions.

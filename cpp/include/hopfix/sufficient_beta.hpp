@@ -10,8 +10,8 @@
 //   (out)  lambda_i(f(xi)) < theta  where lambda_i(xi) = theta,  for every i in I (void if k = 1),
 //   (in)   |P_orth (f(xi) - x_i)| <= eps.
 // Then f has a fixed point in R, and for k >= 2 one that is no local minimum of the energy, hence
-// unstable; the indices of the fixed points in R add up to (-1)^(k-1), and if none is degenerate
-// one has Morse index k - 1.
+// unstable. If none lies on the boundary of R, the indices of those in R add up to (-1)^(k-1), and
+// if none is degenerate either, one has Morse index k - 1.
 // Proof. Write xi = (s, t) along and across the face, and let F = s - f_along, pi the nearest point
 // in S. (s, t) -> (pi(s + F), f_across) maps the compact convex R into itself: it has a fixed
 // point, where f_across = t and F is in the normal cone of S at s, F = -sum c_i grad lambda_i over

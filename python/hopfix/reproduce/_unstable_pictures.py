@@ -155,7 +155,7 @@ def sphere(quick: bool) -> Figure:
     figure = _new_figure(11.5, 6.4, quick)
     for place, beta in enumerate((3.0, 8.0)):
         ax: Any = figure.add_subplot(1, 2, place + 1, projection="3d", computed_zorder=False)
-        _globe(ax, patterns, beta, 40 if quick else 240)
+        _globe(ax, patterns, beta, 40 if quick else 360)
     figure.suptitle(
         "Three patterns on the sphere: basins on it, orbits from it to the patterns' hull",
         fontsize=14,
@@ -173,28 +173,29 @@ def _globe(ax: Any, patterns: Floats, beta: float, resolution: int) -> None:
         [np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)], axis=-1
     )
     colours = _reached(network, points, surface.reshape(-1, 3)).reshape(*surface.shape)
-    # The near side is left open, so that the hull inside can be seen.
+    # Only the near side, before which everything else is drawn.
     elevation, azimuth = np.deg2rad([28.0, 48.0])
     towards = np.array(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth),
          np.sin(elevation)]
     )  # fmt: skip
-    opacity = np.where(surface @ towards > 0.1, 0.0, 1.0)[..., None]
-    shaded = np.concatenate([0.4 + 0.6 * colours, opacity], axis=-1)
+    opacity = np.where(surface @ towards > 0, 1.0, 0.0)[..., None]
+    shaded = np.concatenate([0.45 + 0.55 * colours, opacity], axis=-1)
     ax.plot_surface(
         *np.moveaxis(surface, -1, 0), facecolors=shaded, rstride=1, cstride=1, shade=False,
         linewidth=0, antialiased=False, zorder=0,
     )  # fmt: skip
     corners = patterns[[0, 1, 2, 0]]
     ax.plot(*corners.T, color="black", lw=1.2, zorder=2)
-    count = 60
+    count = 100
     height = 1 - 2 * (np.arange(count) + 0.5) / count
     angle = np.pi * (1 + 5**0.5) * np.arange(count)
     radius = np.sqrt(1 - height**2)
     starts = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), height])
+    starts = starts[starts @ towards > 0]
     owners = _reached(network, points, starts)
     for orbit, colour in zip(np.swapaxes(_orbits(network, starts), 0, 1), owners, strict=True):
-        ax.plot(*orbit.T, color=0.75 * colour, lw=0.9, zorder=3)
+        ax.plot(*orbit.T, color=0.6 * colour, lw=0.9, zorder=3)
     for index, (mark, size, name) in enumerate(_MARKS):
         chosen = points.states[points.morse_index == index]
         if len(chosen):
@@ -208,7 +209,7 @@ def _globe(ax: Any, patterns: Floats, beta: float, resolution: int) -> None:
     ax.set_title(f"β = {beta:g}: {len(points)} fixed point{plural}", fontsize=11)
     ax.legend(loc="lower center", ncols=4, fontsize=8, frameon=False)
     ax.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8))
-    ax.set_box_aspect((1, 1, 1), zoom=1.3)
+    ax.set_box_aspect((1, 1, 1), zoom=1.2)
     ax.set_axis_off()
 
 
