@@ -145,8 +145,11 @@ class FullDescent {
     return small_gradient() ? DescentEnd::gradient : DescentEnd::steps;
   }
 
-  // matrix += the change made so far.
-  void apply_to(T* matrix, std::ptrdiff_t features, const Execution& execution) const {
+  // matrix += the change made so far; nothing else may be asked for afterwards.
+  void apply_to(T* matrix, std::ptrdiff_t features, const Execution& execution) {
+    loss_.reset();  // the descent is over: its memory serves the products
+    product_.reset();
+    features_ = gradient_ = velocity_ = Panels<T>();
     const Panels<T> rows =
         Panels<T>::from_rows(patterns_.data, patterns_.count, patterns_.dim, execution);
     Panels<T> change(coefficients_.cols(), patterns_.dim);

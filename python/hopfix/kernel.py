@@ -65,11 +65,12 @@ class SeparationKernel:
 
     The default goes along the negative gradient by a line search from the spectral step length
     (Barzilai and Borwein 1988; Zhang and Hager 2004). For "maximum", which has kinks, it makes soft
-    maxima (t/s) log Σ exp(−s‖φ_i − φ_j‖²) small, with s from 4t doubled in eight stages; `loss_history`
-    shows the maximum itself, and need not fall at every step. The losses are not convex: from some
-    starts a feature shrinks towards zero, near which the loss of unit features is singular, and the
-    descent creeps ("steps", well above the least loss; measured for 3 of 4 starts with M = 6, d = 8
-    Gaussian patterns). Another seed helps then.
+    maxima (t/s) log Σ exp(−s‖φ_i − φ_j‖²) small, with s from 4t doubled in eight stages;
+    `loss_history` shows the maximum itself, and need not fall at every step.
+
+    The losses are not convex: from some starts a feature shrinks towards zero, near which the loss
+    of unit features is singular, and the descent creeps ("steps", above the least loss; so for 3 of
+    4 seeds with 6 Gaussian patterns in 8 dimensions). Another seed may help.
 
     Args:
         n_features: D; None: d, as published. Directions beyond d, or beyond the rank of the
@@ -305,9 +306,8 @@ class SeparationKernel:
     def _set(self, found: dict[str, Any], rows: FloatArray, interrupted: bool) -> None:
         matrix: FloatArray = found["matrix"]
         if self.normalize_rows:
-            wide = matrix.astype(np.float64)
-            norms = np.linalg.norm(wide, axis=1, keepdims=True)
-            matrix = (wide / np.where(norms > 0, norms, 1)).astype(matrix.dtype)
+            norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+            matrix /= np.where(norms > 0, norms, 1).astype(matrix.dtype)[:, None]
         self.matrix = _read_only(matrix)
         self.loss_history = _read_only(found["losses"])
         self.convergence = found["end"]
@@ -426,10 +426,11 @@ def _as_kind(value: object) -> Kind:
     kinds = get_args(Kind)
     if not isinstance(value, str):
         raise TypeError(f"kind: got {type(value).__name__}, need one of {kinds}")
-    if value not in kinds:
-        raise ValueError(f"kind: got {value!r}, need one of {kinds}")
-    kind: Kind = value
-    return kind
+    for kind in kinds:
+        if value == kind:
+            found: Kind = kind
+            return found
+    raise ValueError(f"kind: got {value!r}, need one of {kinds}")
 
 
 def _as_bool(name: str, value: object) -> bool:
