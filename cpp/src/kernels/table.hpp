@@ -13,6 +13,7 @@
 
 #include "attention_table.hpp"
 #include "derivative_table.hpp"
+#include "panel_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
 
@@ -135,6 +136,7 @@ struct Table {
   const SeparationTable* separation;
   // kAttentionShapes of them.
   const AttentionKernels* attention;
+  const PanelTable* panels;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
   ExpFunction<double> tanh64;

@@ -65,6 +65,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &derivatives,
                      &separation,
                      attention,
+                     &panels,
                      exp_array<float>,
                      exp_array<double>,
                      tanh_array};
