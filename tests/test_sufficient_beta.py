@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -41,6 +42,7 @@ class Twin:
         self.distance = np.linalg.norm(x - corners[0] - along @ (corners[1:] - corners[0]), axis=1)
         self.coordinates = np.column_stack([1 - along.sum(1), along])
 
+    @functools.cache  # noqa: B019 (a twin lives as long as its test)
     def margin(self, j, facet=None):
         vertices = self.vertices if facet is None else np.delete(self.vertices, facet, 0)
         payoffs = (self.x[self.face] - self.x[j]) @ vertices.T
@@ -56,8 +58,14 @@ class Twin:
         return answer.fun
 
     def least_log_sum(self, i, beta):
-        """min over facet i of log sum exp, by SLSQP from several starts."""
-        matrix = (self.x[self.face] - self.x[self.face[i]]) @ np.delete(self.vertices, i, 0).T
+        """min over facet i of log sum exp beta (x_m - x_i) . xi."""
+        return self.least(self.face[i], beta, i)
+
+    @functools.cache  # noqa: B019 (a twin lives as long as its test)
+    def least(self, j, beta, facet=None):
+        """min over the face or a facet of log sum exp beta (x_m - x_j) . xi, by SLSQP."""
+        vertices = self.vertices if facet is None else np.delete(self.vertices, facet, 0)
+        matrix = (self.x[self.face] - self.x[j]) @ vertices.T
         n = matrix.shape[1]
         if n == 1:
             return float(np.logaddexp.reduce(beta * matrix[:, 0]))
@@ -75,17 +83,19 @@ class Twin:
             best = min(best, float(np.logaddexp.reduce(beta * matrix @ (nu / nu.sum()))))
         return best
 
+    def ratio(self, j, beta, eps, facet=None):
+        """At most the weight of pattern j over that of the face."""
+        hard = beta * (self.margin(j, facet) - eps * self.distance[j])
+        soft = self.least(j, beta, facet) - beta * eps * self.distance[j]
+        return math.exp(-(soft if soft >= math.log(len(self.face)) else hard))
+
     def hold(self, beta, eps):
-        pulled = sum(
-            self.distance[j] * math.exp(-beta * (self.margin(j) - eps * self.distance[j]))
-            for j in self.outside
-        )
+        pulled = sum(self.distance[j] * self.ratio(j, beta, eps) for j in self.outside)
         if pulled > eps:
             return False
         for i in range(len(self.face)):
             rest = self.theta - sum(
-                max(0.0, self.coordinates[j, i] - self.theta)
-                * math.exp(-beta * (self.margin(j, i) - eps * self.distance[j]))
+                max(0.0, self.coordinates[j, i] - self.theta) * self.ratio(j, beta, eps, i)
                 for j in self.outside
             )
             if rest <= 0 or self.least_log_sum(i, beta) < -math.log(rest):
@@ -267,6 +277,14 @@ def high_precision_slack(proof):
                 if place != left_out
             )
 
+        def entropy(weights):
+            p = [mpmath.mpf(float(w)) for w in weights]
+            return -sum(w / sum(p) * mpmath.log(w / sum(p)) for w in p if w > 0)
+
+        def ratio(exponent, strategy):
+            soft = beta * exponent + entropy(strategy)
+            return mpmath.exp(-(soft if soft >= mpmath.log(k) else beta * exponent))
+
         coordinates, distances = {}, {}
         for j in outside:
             rest = minus(x[j], corners[0])
@@ -278,8 +296,8 @@ def high_precision_slack(proof):
         slacks = [eps] if eps else []
         for place, j in enumerate(outside):
             exponent = least(proof.margin_strategies[place], j) - eps * distances[j]
-            slacks[0] -= distances[j] * mpmath.exp(-beta * exponent)
             assert exponent >= 0
+            slacks[0] -= distances[j] * ratio(exponent, proof.margin_strategies[place])
         for i in range(k):
             spare = theta
             for place, j in enumerate(outside):
@@ -287,11 +305,9 @@ def high_precision_slack(proof):
                 if excess > 0:
                     exponent = least(proof.facet_strategies[i][place], j, i) - eps * distances[j]
                     assert exponent >= 0
-                    spare -= excess * mpmath.exp(-beta * exponent)
-            p = [mpmath.mpf(float(w)) for w in proof.facet_weights[i]]
-            p = [w / sum(p) for w in p]
-            entropy = -sum(w * mpmath.log(w) for w in p if w > 0)
-            value = entropy + beta * least(proof.facet_weights[i], face[i], i)
+                    spare -= excess * ratio(exponent, proof.facet_strategies[i][place])
+            weights = proof.facet_weights[i]
+            value = entropy(weights) + beta * least(weights, face[i], i)
             slacks.append(value + mpmath.log(spare))
         return float(min(slacks))
 
