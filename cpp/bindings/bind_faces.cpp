@@ -9,6 +9,14 @@ namespace hopfix::bindings {
 
 namespace {
 
+// An array that holds the vector itself: lists of faces are long.
+template <class T>
+Array<T> hand_over(std::vector<T>& values) {
+  auto* kept = new std::vector<T>(std::move(values));
+  const py::capsule owner(kept, [](void* data) { delete static_cast<std::vector<T>*>(data); });
+  return Array<T>(static_cast<py::ssize_t>(kept->size()), kept->data(), owner);
+}
+
 // Lists of integers and floats as they are; the Python layer makes the objects.
 py::tuple find_critical_faces(const Array<double>& patterns,
                               const std::optional<Array<double>>& offsets, std::int64_t max_size,
@@ -25,13 +33,13 @@ py::tuple find_critical_faces(const Array<double>& patterns,
                           patterns.shape(1), options, execution);
   });
   py::dict out;
-  const auto count = [](const auto& values) { return static_cast<py::ssize_t>(values.size()); };
-  out["first"] = to_array(list.first, {count(list.first)});
-  out["indices"] = to_array(list.indices, {count(list.indices)});
-  out["weights"] = to_array(list.weights, {count(list.weights)});
-  out["gaps"] = to_array(list.gaps, {count(list.gaps)});
+  out["first"] = hand_over(list.first);
+  out["indices"] = hand_over(list.indices);
+  out["weights"] = hand_over(list.weights);
+  out["gaps"] = hand_over(list.gaps);
   out["tied"] = list.tied;
   out["tied_weights"] = list.tied_weights;
+  out["origin_radius"] = list.origin_radius;
   out["complete"] = list.complete;
   return py::make_tuple(out, take_pending_exception());
 }

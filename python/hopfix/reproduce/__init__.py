@@ -17,6 +17,7 @@ from hopfix.reproduce.report import Progress, Report, Table
 __all__ = ["PAPERS", "Progress", "Report", "Table", "paper"]
 
 PAPERS = {
+    "attention-mean-field": "Dynamical Mean-Field Theory of Self-Attention Neural Networks",
     "unstable-fixed-points": "On Unstable Fixed Points in Modern Continuous Hopfield Networks",
 }
 
