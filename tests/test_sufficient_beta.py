@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,7 @@ class Twin:
         self.distance = np.linalg.norm(x - corners[0] - along @ (corners[1:] - corners[0]), axis=1)
         self.coordinates = np.column_stack([1 - along.sum(1), along])
 
+    @functools.cache  # noqa: B019 (a twin lives as long as its test)
     def margin(self, j, facet=None):
         vertices = self.vertices if facet is None else np.delete(self.vertices, facet, 0)
         payoffs = (self.x[self.face] - self.x[j]) @ vertices.T
@@ -55,8 +58,14 @@ class Twin:
         return answer.fun
 
     def least_log_sum(self, i, beta):
-        """min over facet i of log sum exp, by SLSQP from several starts."""
-        matrix = (self.x[self.face] - self.x[self.face[i]]) @ np.delete(self.vertices, i, 0).T
+        """min over facet i of log sum exp beta (x_m - x_i) . xi."""
+        return self.least(self.face[i], beta, i)
+
+    @functools.cache  # noqa: B019 (a twin lives as long as its test)
+    def least(self, j, beta, facet=None):
+        """min over the face or a facet of log sum exp beta (x_m - x_j) . xi, by SLSQP."""
+        vertices = self.vertices if facet is None else np.delete(self.vertices, facet, 0)
+        matrix = (self.x[self.face] - self.x[j]) @ vertices.T
         n = matrix.shape[1]
         if n == 1:
             return float(np.logaddexp.reduce(beta * matrix[:, 0]))
@@ -74,17 +83,19 @@ class Twin:
             best = min(best, float(np.logaddexp.reduce(beta * matrix @ (nu / nu.sum()))))
         return best
 
+    def ratio(self, j, beta, eps, facet=None):
+        """At most the weight of pattern j over that of the face."""
+        hard = beta * (self.margin(j, facet) - eps * self.distance[j])
+        soft = self.least(j, beta, facet) - beta * eps * self.distance[j]
+        return math.exp(-(soft if soft >= math.log(len(self.face)) else hard))
+
     def hold(self, beta, eps):
-        pulled = sum(
-            self.distance[j] * math.exp(-beta * (self.margin(j) - eps * self.distance[j]))
-            for j in self.outside
-        )
+        pulled = sum(self.distance[j] * self.ratio(j, beta, eps) for j in self.outside)
         if pulled > eps:
             return False
         for i in range(len(self.face)):
             rest = self.theta - sum(
-                max(0.0, self.coordinates[j, i] - self.theta)
-                * math.exp(-beta * (self.margin(j, i) - eps * self.distance[j]))
+                max(0.0, self.coordinates[j, i] - self.theta) * self.ratio(j, beta, eps, i)
                 for j in self.outside
             )
             if rest <= 0 or self.least_log_sum(i, beta) < -math.log(rest):
@@ -229,6 +240,92 @@ def test_certificate():
         assert not other.check() or own <= proof.beta
     with pytest.raises(ValueError, match=r"margin_strategies: got shape \(4, 3\), need \(5, 3\)"):
         dataclasses.replace(proof, margin_strategies=proof.margin_strategies[1:]).check()
+
+
+def high_precision_slack(proof):
+    """The least slack of the conditions that a certificate proves, in 60 digits, and as a twin."""
+    with mpmath.workdps(60):
+        x = [[mpmath.mpf(float(c)) for c in row] for row in proof.patterns]
+        face = [int(i) for i in proof.face]
+        outside = [] if proof.isolated else [j for j in range(len(x)) if j not in face]
+        k, beta, eps = len(face), mpmath.mpf(proof.beta), mpmath.mpf(proof.thickness)
+        theta = (1 - mpmath.mpf(proof.shrink)) / k
+
+        def dot(a, b):
+            return mpmath.fdot(zip(a, b, strict=True))
+
+        def minus(a, b):
+            return [p - q for p, q in zip(a, b, strict=True)]
+
+        corners = [x[i] for i in face]
+        edges = [minus(c, corners[0]) for c in corners[1:]]
+        gram = mpmath.matrix([[dot(a, b) for b in edges] for a in edges])
+        vertices = [
+            [theta * sum(c[t] for c in corners) + proof.shrink * v[t] for t in range(len(v))]
+            for v in corners
+        ]
+
+        def least(weights, pattern, left_out=None):
+            total = sum(mpmath.mpf(float(w)) for w in weights)
+            return min(
+                sum(
+                    mpmath.mpf(float(w)) * dot(minus(c, x[pattern]), v)
+                    for w, c in zip(weights, corners, strict=True)
+                )
+                / total
+                for place, v in enumerate(vertices)
+                if place != left_out
+            )
+
+        def entropy(weights):
+            p = [mpmath.mpf(float(w)) for w in weights]
+            return -sum(w / sum(p) * mpmath.log(w / sum(p)) for w in p if w > 0)
+
+        def ratio(exponent, strategy):
+            soft = beta * exponent + entropy(strategy)
+            return mpmath.exp(-(soft if soft >= mpmath.log(k) else beta * exponent))
+
+        coordinates, distances = {}, {}
+        for j in outside:
+            rest = minus(x[j], corners[0])
+            along = mpmath.lu_solve(gram, mpmath.matrix([dot(e, rest) for e in edges]))
+            coordinates[j] = [1 - sum(along), *along]
+            for a, e in zip(along, edges, strict=True):
+                rest = minus(rest, [a * c for c in e])
+            distances[j] = mpmath.sqrt(dot(rest, rest))
+        slacks = [eps] if eps else []
+        for place, j in enumerate(outside):
+            exponent = least(proof.margin_strategies[place], j) - eps * distances[j]
+            assert exponent >= 0
+            slacks[0] -= distances[j] * ratio(exponent, proof.margin_strategies[place])
+        for i in range(k):
+            spare = theta
+            for place, j in enumerate(outside):
+                excess = coordinates[j][i] - theta
+                if excess > 0:
+                    exponent = least(proof.facet_strategies[i][place], j, i) - eps * distances[j]
+                    assert exponent >= 0
+                    spare -= excess * ratio(exponent, proof.facet_strategies[i][place])
+            weights = proof.facet_weights[i]
+            value = entropy(weights) + beta * least(weights, face[i], i)
+            slacks.append(value + mpmath.log(spare))
+        return float(min(slacks))
+
+
+@pytest.mark.parametrize("method", ["exact", "lemma"])
+@pytest.mark.parametrize(("seed", "n", "d", "k"), [(1, 7, 9, 2), (1, 8, 12, 3), (5, 4, 6, 4)])
+def test_certificates_in_high_precision(seed, n, d, k, method):
+    answer = sufficient_beta(unit(seed, n, d), range(k), method=method, certify=True)
+    proof = answer.certificate
+    slack = high_precision_slack(proof)
+    assert slack >= 0
+    worse = dataclasses.replace(proof, beta=0.9 * proof.beta)
+    if method == "exact":  # there is next to nothing to spare
+        assert slack < 1e-9
+        assert not worse.check()
+    assert not worse.check() or high_precision_slack(worse) > 0
+    alone = sufficient_beta(unit(seed, n, d), range(k), method=method, isolated=True, certify=True)
+    assert high_precision_slack(alone.certificate) > 0
 
 
 def test_methods_are_ordered():

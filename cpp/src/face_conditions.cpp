@@ -1,6 +1,7 @@
 #include "face_conditions.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace hopfix {
 
@@ -72,19 +73,21 @@ class Strategy {
 FaceConditions::FaceConditions(const FaceGeometry& geometry, double shrink,
                                const FaceWitness& witness)
     : geometry_(geometry),
-      theta_((Interval(1) - Interval(shrink)) / Interval(static_cast<double>(geometry.size()))) {
+      theta_((Interval(1) - Interval(shrink)) / Interval(static_cast<double>(geometry.size()))),
+      log_size_(log(Interval(static_cast<double>(geometry.size())))) {
   const ptrdiff_t k = geometry.size(), q = geometry.others();
   const auto outside = [&](const double* weights, ptrdiff_t j, ptrdiff_t left_out) {
-    return Strategy(geometry, theta_, shrink, weights)
-        .least_payoff(
-            geometry.outer_sum(j), [&](ptrdiff_t l) { return geometry.outer(l, j); }, left_out);
+    const Strategy strategy(geometry, theta_, shrink, weights);
+    const double margin = strategy.least_payoff(
+        geometry.outer_sum(j), [&](ptrdiff_t l) { return geometry.outer(l, j); }, left_out);
+    return Outside{margin, std::max(0.0, strategy.entropy())};
   };
   for (ptrdiff_t j = 0; j < q; ++j)
-    margins_.push_back(outside(witness.margin_strategies.data() + j * k, j, -1));
+    outside_.push_back(outside(witness.margin_strategies.data() + j * k, j, -1));
   if (k == 1) return;
   for (ptrdiff_t i = 0; i < k; ++i) {
     for (ptrdiff_t j = 0; j < q; ++j)
-      facet_margins_.push_back(outside(witness.facet_strategies.data() + (i * q + j) * k, j, i));
+      facet_outside_.push_back(outside(witness.facet_strategies.data() + (i * q + j) * k, j, i));
     const Strategy strategy(geometry, theta_, shrink, witness.facet_weights.data() + i * k);
     entropies_.push_back(strategy.entropy());
     slopes_.push_back(strategy.least_payoff(
@@ -100,16 +103,27 @@ bool FaceConditions::hold(double beta, double thickness) const {
   return true;
 }
 
+// A lower bound, at this beta and every larger one, of the log of the face's weight over that of
+// pattern j; NaN if there is none.
+double FaceConditions::log_ratio(const Outside& outside, ptrdiff_t j, double beta,
+                                 double thickness) const {
+  const Interval margin =
+      Interval(outside.margin) - Interval(thickness) * Interval(geometry_.distance(j));
+  if (!(margin.lo >= 0)) return std::numeric_limits<double>::quiet_NaN();
+  const Interval hard = Interval(beta) * Interval(margin.lo);
+  const Interval soft = hard + Interval(outside.entropy);
+  return soft.lo >= log_size_.hi ? soft.lo : hard.lo;
+}
+
 bool FaceConditions::inward(double beta, double thickness) const {
   if (thickness >= geometry_.largest_distance()) return true;
   Interval sum = 0;
   for (ptrdiff_t j = 0; j < geometry_.others(); ++j) {
     const Interval distance = geometry_.distance(j);
     if (distance.hi == 0) continue;
-    const Interval exponent =
-        Interval(margins_[static_cast<size_t>(j)]) - Interval(thickness) * distance;
-    if (!(exponent.lo >= 0)) return false;
-    sum = sum + distance * exp(-(Interval(beta) * Interval(exponent.lo)));
+    const double ratio = log_ratio(outside_[static_cast<size_t>(j)], j, beta, thickness);
+    if (!(ratio >= 0)) return false;
+    sum = sum + distance * exp(Interval(-ratio));
   }
   return sum.hi <= thickness;
 }
@@ -119,11 +133,10 @@ bool FaceConditions::outward(ptrdiff_t facet, double beta, double thickness) con
   for (ptrdiff_t j = 0; j < geometry_.others(); ++j) {
     const Interval excess = Interval(geometry_.coordinate(facet, j)) - theta_;
     if (!(excess.hi > 0)) continue;
-    const double margin = facet_margins_[static_cast<size_t>(facet * geometry_.others() + j)];
-    const Interval exponent =
-        Interval(margin) - Interval(thickness) * Interval(geometry_.distance(j));
-    if (!(exponent.lo >= 0)) return false;
-    rest = rest - Interval(excess.hi) * exp(-(Interval(beta) * Interval(exponent.lo)));
+    const double ratio = log_ratio(
+        facet_outside_[static_cast<size_t>(facet * geometry_.others() + j)], j, beta, thickness);
+    if (!(ratio >= 0)) return false;
+    rest = rest - Interval(excess.hi) * exp(Interval(-ratio));
   }
   if (!(rest.lo > 0)) return false;
   const Interval value = Interval(entropies_[static_cast<size_t>(facet)]) +

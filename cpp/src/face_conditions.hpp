@@ -19,11 +19,17 @@ class FaceConditions {
  private:
   bool inward(double beta, double thickness) const;
   bool outward(std::ptrdiff_t facet, double beta, double thickness) const;
+  // What a strategy proves of a pattern outside.
+  struct Outside {
+    double margin, entropy;
+  };
+  double log_ratio(const Outside& outside, std::ptrdiff_t j, double beta, double thickness) const;
 
   const FaceGeometry& geometry_;
   Interval theta_;
-  // Lower bounds: of the margins (q) and (k, q), of the entropies and slopes (k).
-  std::vector<double> margins_, facet_margins_, entropies_, slopes_;
+  Interval log_size_;
+  std::vector<Outside> outside_, facet_outside_;  // (q) and (k, q), lower bounds
+  std::vector<double> entropies_, slopes_;        // (k), of the facets' weights; lower bounds
 };
 
 }  // namespace hopfix

@@ -23,14 +23,20 @@ constexpr double kLeastShrink = 1e-6;
 
 double middle(Interval x) { return 0.5 * x.lo + 0.5 * x.hi; }
 
-// amplitude exp(-beta (margin - rate eps))
+// amplitude exp(-x), x = beta (margin - rate eps), enlarged by an entropy where it then reaches
+// the log of the number of patterns of the face: see FaceConditions::log_ratio.
 struct Term {
-  double amplitude, margin, rate;
+  double amplitude, margin, rate, entropy = 0, threshold = HUGE_VAL;
+
+  double value(double beta, double eps) const {
+    const double hard = beta * (margin - rate * eps), soft = hard + entropy;
+    return amplitude * std::exp(-(soft >= threshold ? soft : hard));
+  }
 };
 
 double total(const std::vector<Term>& terms, double beta, double eps) {
   double sum = 0;
-  for (const Term& t : terms) sum += t.amplitude * std::exp(-beta * (t.margin - t.rate * eps));
+  for (const Term& t : terms) sum += t.value(beta, eps);
   return sum;
 }
 
@@ -43,7 +49,7 @@ double least_thickness(const std::vector<Term>& terms, double beta) {
   for (int step = 0; step < 200; ++step) {
     double value = -eps, slope = -1;
     for (const Term& t : terms) {
-      const double term = t.amplitude * std::exp(-beta * (t.margin - t.rate * eps));
+      const double term = t.value(beta, eps);
       value += term;
       slope += beta * t.rate * term;
     }
@@ -80,12 +86,13 @@ double least_beta(const Condition& holds, double least, double start, double tol
 class Trial {
  public:
   Trial(const FaceGeometry& geometry, BetaMethod method, double shrink)
-      : g_(geometry),
+      : geometry_(&geometry),
         k_(geometry.size()),
         q_(geometry.others()),
         lemma_(method == BetaMethod::kLemma),
         shrink_(shrink),
         theta_((1 - shrink) / static_cast<double>(k_)),
+        log_size_(std::log(static_cast<double>(k_)) * (1 + 1e-14)),
         game_(k_),
         facet_game_(lemma_ ? std::max<ptrdiff_t>(1, k_ - 1) : k_) {
     witness.margin_strategies.resize(static_cast<size_t>(q_ * k_));
@@ -96,14 +103,35 @@ class Trial {
     for (ptrdiff_t i = 0; i < k_; ++i) play_facet(i);
   }
 
+  // The same with the strategies against patterns outside made best for it, again and again: by
+  // weak duality a strategy y bounds the log of the face's weight over that of pattern j by
+  // H(y) + beta margin(y), of which the games' strategies only maximise the margin.
+  double solve_softly(double tolerance) {
+    double beta = solve(tolerance);
+    for (int round = 0; round < 20 && !lemma_ && q_ > 0 && beta < HUGE_VAL; ++round) {
+      const Trial before = *this;
+      soften(beta);
+      const double better = solve(tolerance);
+      if (!(better < beta)) {
+        *this = before;
+        break;
+      }
+      const bool last = better > beta * (1 - tolerance);
+      beta = better;
+      if (last) break;
+    }
+    return beta;
+  }
+
   // The least sufficient beta; improves the facets' weights on the way.
   double solve(double tolerance) {
+    inward_.clear();
     std::vector<Term> inward;
     if (!inward_terms(inward)) return HUGE_VAL;
     double beta = 0;
     if (!inward.empty())
       beta = least_beta([&](double b) { return least_thickness(inward, b) >= 0; }, 0,
-                        1 / (g_.longest() * g_.longest()), tolerance);
+                        1 / (geometry_->longest() * geometry_->longest()), tolerance);
     if (!(beta < HUGE_VAL) || k_ == 1) return beta;
     inward_ = inward;
     const double least = beta;
@@ -139,27 +167,32 @@ class Trial {
   double thickness(double beta) const {
     std::vector<Term> inward;
     if (!inward_terms(inward)) return kNaN;
-    return inward.empty() ? g_.largest_distance() : least_thickness(inward, beta);
+    return inward.empty() ? geometry_->largest_distance() : least_thickness(inward, beta);
   }
 
   FaceWitness witness;
 
  private:
+  // What a strategy proves of a pattern outside.
+  struct Bound {
+    double margin, entropy;
+  };
+
   // (x_m - y) . v_l given x_l . y and their sum.
   template <class Inner>
   double payoff(ptrdiff_t m, ptrdiff_t l, double inner_sum, const Inner& inner) const {
-    return theta_ * (middle(g_.inner_sum(m)) - inner_sum) +
-           shrink_ * (middle(g_.inner(m, l)) - inner(l));
+    return theta_ * (middle(geometry_->inner_sum(m)) - inner_sum) +
+           shrink_ * (middle(geometry_->inner(m, l)) - inner(l));
   }
 
   double outside_payoff(ptrdiff_t m, ptrdiff_t l, ptrdiff_t j) const {
-    return payoff(m, l, middle(g_.outer_sum(j)),
-                  [&](ptrdiff_t v) { return middle(g_.outer(v, j)); });
+    return payoff(m, l, middle(geometry_->outer_sum(j)),
+                  [&](ptrdiff_t v) { return middle(geometry_->outer(v, j)); });
   }
 
   double own_payoff(ptrdiff_t m, ptrdiff_t l, ptrdiff_t i) const {
-    return payoff(m, l, middle(g_.inner_sum(i)),
-                  [&](ptrdiff_t v) { return middle(g_.inner(v, i)); });
+    return payoff(m, l, middle(geometry_->inner_sum(i)),
+                  [&](ptrdiff_t v) { return middle(geometry_->inner(v, i)); });
   }
 
   // Rows m of the face, columns l != i, for the pattern i itself.
@@ -169,6 +202,41 @@ class Trial {
       for (ptrdiff_t l = 0; l < k_; ++l)
         if (l != i) payoffs.push_back(own_payoff(m, l, i));
     return payoffs;
+  }
+
+  double entropy(const double* strategy) const {
+    return hopfix::entropy(std::vector<double>(strategy, strategy + k_));
+  }
+
+  // The strategy over the face that bounds log sum exp(beta payoffs) best.
+  template <class Payoff>
+  Bound best_at(double beta, const Payoff& entry, ptrdiff_t left_out, double* strategy) const {
+    std::vector<double> payoffs;
+    for (ptrdiff_t m = 0; m < k_; ++m)
+      for (ptrdiff_t l = 0; l < k_; ++l)
+        if (l != left_out) payoffs.push_back(entry(m, l));
+    const auto rows = static_cast<size_t>(k_);
+    const std::vector<double> best =
+        SoftMaximum(payoffs, rows, payoffs.size() / rows, beta).minimize();
+    std::copy(best.begin(), best.end(), strategy);
+    return {value(strategy, entry, left_out), hopfix::entropy(best)};
+  }
+
+  // Patterns that weigh nothing keep their strategies.
+  void soften(double beta) {
+    const auto matters = [&](const Bound& bound) { return beta * bound.margin < 60; };
+    for (ptrdiff_t j = 0; j < q_; ++j) {
+      const auto entry = [&](ptrdiff_t m, ptrdiff_t l) { return outside_payoff(m, l, j); };
+      Bound& bound = margins_[static_cast<size_t>(j)];
+      if (matters(bound))
+        bound = best_at(beta, entry, -1, witness.margin_strategies.data() + j * k_);
+      for (ptrdiff_t i = 0; i < k_ && k_ > 1; ++i) {
+        const size_t at = static_cast<size_t>(i * q_ + j);
+        if (excesses_[at] > 0 && matters(facet_margins_[at]))
+          facet_margins_[at] = best_at(
+              beta, entry, i, witness.facet_strategies.data() + static_cast<ptrdiff_t>(at) * k_);
+      }
+    }
   }
 
   // Least entry over columns l != left_out of the strategy's payoffs; a strategy of sum 1.
@@ -213,7 +281,7 @@ class Trial {
       double* strategy = witness.margin_strategies.data() + j * k_;
       const auto entry = [&](ptrdiff_t m, ptrdiff_t l) { return outside_payoff(m, l, j); };
       play(game_, entry, -1, -1, strategy);
-      margins_.push_back(value(strategy, entry, -1));
+      margins_.push_back({value(strategy, entry, -1), entropy(strategy)});
     }
   }
 
@@ -223,14 +291,14 @@ class Trial {
     for (ptrdiff_t j = 0; j < q_; ++j) {
       double* strategy = witness.facet_strategies.data() + (i * q_ + j) * k_;
       const auto entry = [&](ptrdiff_t m, ptrdiff_t l) { return outside_payoff(m, l, j); };
-      const double excess = std::max(0.0, g_.coordinate(i, j) - theta_);
+      const double excess = std::max(0.0, geometry_->coordinate(i, j) - theta_);
       excesses_.push_back(excess);
       if (excess > 0 || lemma_) {
         play(facet_game_, entry, without, i, strategy);
-        facet_margins_.push_back(value(strategy, entry, i));
+        facet_margins_.push_back({value(strategy, entry, i), entropy(strategy)});
       } else {
         std::fill(strategy, strategy + k_, 1.0);
-        facet_margins_.push_back(kNaN);  // of no consequence
+        facet_margins_.push_back({kNaN, 0});  // of no consequence
       }
     }
     std::vector<double> weights(static_cast<size_t>(k_));
@@ -244,24 +312,27 @@ class Trial {
   void set_weights(ptrdiff_t i, const std::vector<double>& weights) {
     std::copy(weights.begin(), weights.end(), witness.facet_weights.begin() + i * k_);
     const auto entry = [&](ptrdiff_t m, ptrdiff_t l) { return own_payoff(m, l, i); };
-    entropies_[static_cast<size_t>(i)] = entropy(weights);
+    entropies_[static_cast<size_t>(i)] = hopfix::entropy(weights);
     slopes_[static_cast<size_t>(i)] = value(weights.data(), entry, i);
   }
 
   // The terms whose sum must not exceed the thickness; none where the patterns outside are none or
   // in the face's affine hull. False if a margin forbids every thickness.
   bool inward_terms(std::vector<Term>& terms) const {
-    if (q_ == 0 || g_.flat()) return true;
+    if (q_ == 0 || geometry_->flat()) return true;
     if (lemma_) {
-      const double least = *std::min_element(margins_.begin(), margins_.end());
-      terms.push_back({2 * g_.longest() * static_cast<double>(q_), least, g_.largest_distance()});
+      double least = HUGE_VAL;
+      for (const Bound& bound : margins_) least = std::min(least, bound.margin);
+      terms.push_back({2 * geometry_->longest() * static_cast<double>(q_), least,
+                       geometry_->largest_distance()});
       return least > 0;
     }
     for (ptrdiff_t j = 0; j < q_; ++j) {
-      const double distance = g_.distance(j), margin = margins_[static_cast<size_t>(j)];
+      const double distance = geometry_->distance(j);
+      const Bound& bound = margins_[static_cast<size_t>(j)];
       if (distance == 0) continue;
-      if (!(margin > 0)) return false;
-      terms.push_back({distance, margin, distance});
+      if (!(bound.margin > 0)) return false;
+      terms.push_back({distance, bound.margin, distance, bound.entropy, log_size_});
     }
     return true;
   }
@@ -270,13 +341,14 @@ class Trial {
   double root(ptrdiff_t i, double least, double tolerance) const {
     const double slope = slopes_[static_cast<size_t>(i)];
     const double bits = entropies_[static_cast<size_t>(i)];
-    if (!(slope > 1e-14 * g_.longest() * g_.longest() * shrink_)) return HUGE_VAL;
+    if (!(slope > 1e-14 * geometry_->longest() * geometry_->longest() * shrink_)) return HUGE_VAL;
     const double alone = (-std::log(theta_) - bits) / slope;
     std::vector<Term> terms;
     if (!outward_terms(i, slope, terms)) return HUGE_VAL;
     if (terms.empty()) return std::max(least, alone);
     const auto holds = [&](double beta) {
-      const double eps = inward_.empty() ? g_.largest_distance() : least_thickness(inward_, beta);
+      const double eps =
+          inward_.empty() ? geometry_->largest_distance() : least_thickness(inward_, beta);
       if (!(eps >= 0)) return false;
       for (const Term& t : terms)
         if (!(t.margin - t.rate * eps >= 0)) return false;
@@ -290,26 +362,29 @@ class Trial {
     double least = slope, largest = 1;
     for (ptrdiff_t j = 0; j < q_; ++j) {
       const size_t at = static_cast<size_t>(i * q_ + j);
-      const double margin = facet_margins_[at];
+      const double margin = facet_margins_[at].margin;
       if (lemma_) {
         least = std::min(least, margin);
-        largest = std::max(largest, g_.coordinate(i, j));
+        largest = std::max(largest, geometry_->coordinate(i, j));
       } else if (excesses_[at] > 0) {
         if (!(margin >= 0)) return false;
-        terms.push_back({excesses_[at], margin, g_.distance(j)});
+        terms.push_back(
+            {excesses_[at], margin, geometry_->distance(j), facet_margins_[at].entropy, log_size_});
       }
     }
     if (lemma_ && q_ > 0)
-      terms.push_back({static_cast<double>(q_ + 1) * largest, least, g_.largest_distance()});
+      terms.push_back(
+          {static_cast<double>(q_ + 1) * largest, least, geometry_->largest_distance()});
     return !lemma_ || least > 0;
   }
 
-  const FaceGeometry& g_;
+  const FaceGeometry* geometry_;
   ptrdiff_t k_, q_;
   bool lemma_;
-  double shrink_, theta_;
+  double shrink_, theta_, log_size_;
   MatrixGame game_, facet_game_;
-  std::vector<double> payoffs_, margins_, facet_margins_, excesses_, entropies_, slopes_;
+  std::vector<double> payoffs_, excesses_, entropies_, slopes_;
+  std::vector<Bound> margins_, facet_margins_;
   std::vector<Term> inward_;
 };
 
@@ -318,7 +393,7 @@ SufficientBeta none(const char* reason) { return {HUGE_VAL, kNaN, kNaN, reason, 
 // The numbers of a trial, enlarged until the rigorous conditions hold.
 SufficientBeta proved(const FaceGeometry& geometry, BetaMethod method, double shrink) {
   Trial trial(geometry, method, shrink);
-  const double found = trial.solve(1e-14);
+  const double found = trial.solve_softly(1e-14);
   if (!(found < HUGE_VAL)) return none("no shrinkage tried satisfies the conditions at any beta");
   const FaceConditions conditions(geometry, shrink, trial.witness);
   for (double slack = 0; slack < 0.1; slack = std::max(1e-15, 2 * slack)) {

@@ -166,16 +166,16 @@ def sufficient_beta(
     The region is the face shrunk towards its centroid by the factor ``shrink`` = alpha, thickened
     by a ball across it. If the map pushes outwards across all facets and keeps the thickness
     (Poincaré-Miranda), the region holds a fixed point that is no minimum of the energy; unless one
-    in it is degenerate or on its boundary, one has Morse index m - 1. The conditions proved hold at every
-    larger beta too, with the same region. Log-weights are zero. A singleton gets the beta from
-    which on a fixed point lies within the thickness of its pattern. hopfix/sufficient_beta.hpp
-    has the theorem, its proof and the conditions.
+    in it is degenerate or on its boundary, one has Morse index m - 1. The conditions proved hold
+    at every larger beta too, with the same region. Log-weights are zero. A singleton gets the beta
+    from which on a fixed point lies within the thickness of its pattern.
+    hopfix/sufficient_beta.hpp has the theorem, its proof and the conditions.
 
     * "exact" bounds the outward push on each facet by its convex minimum, from below by a dual
-      solution, and each pattern outside by its exact margin from the face (linear programming); all
-      in interval arithmetic. For a face alone (``isolated=True``) the smallest beta there is at the
-      shrinkage returned; patterns outside are bounded one by one, so that less may do. Several
-      patterns outside usually cost far more than the face alone asks for.
+      solution, and the weight of each pattern outside over that of the face by another convex
+      problem; all in interval arithmetic. For a face alone (``isolated=True``) the smallest beta
+      there is at the shrinkage returned; patterns outside are bounded one by one, so that less may
+      do. They usually cost far more than the face alone asks for.
     * "lemma" puts the paper's bound of the mass outside, (N - m) exp(-beta Delta), in the place of
       all this: proved too, and larger.
     * "sampled" tests the map at random points of the region's boundary for each of ``betas``, as

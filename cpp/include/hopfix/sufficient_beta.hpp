@@ -35,17 +35,22 @@
 //   (out)  min over facet i of S of log P > -log(theta - s_i),
 //          s_i = sum_j max(0, lambda_i(x_j) - theta) exp(-beta (D_ij - eps w_j)),
 // suffice. The minimum of log P is a convex problem. Weak duality: for every probability vector p
-// over I it is at least H(p) + beta min_k sum_m p_m (x_m - x_i) . v_k, k != i. D_j and D_ij are
-// values of matrix games, bounded below by any strategy in the same way. These vectors are the
-// certificate: whoever has them checks the claim with O(k^2 N) interval operations.
+// over I it is at least H(p) + beta min_k sum_m p_m (x_m - x_i) . v_k, k != i. D_j and D_ij come
+// from strategies y over I in the same way, and where the exponent with H(y) added is at least
+// log k, H(y) is added: it bounds log sum_m exp(beta (x_m - x_j) . xi), not only its largest term.
+// These vectors are the certificate: whoever has them checks the claim with O(k^2 N) interval
+// operations.
 //
-// Every larger beta. If all exponents D - eps w that occur are >= 0, the conditions at beta imply
-// those at every larger one, with the same R: the exponentials fall, and so does the right side of
-// (out), while log P at a fixed xi is convex in beta with the value log k < log 1 / theta at 0, so
-// that once above the right side it rises. That is part of what is checked. Conversely `beta` is
-// the smallest for which these conditions hold at the shrinkage returned (the outside terms bounded
-// one by one, so that a sharper treatment of them may allow less); the shrinkage itself is found on
-// grids refined around the best one, from 1e-6 to 1 - 1e-6.
+// Every larger beta. If all D - eps w that occur are >= 0, the conditions at beta imply those at
+// every larger one, with the same R: the exponentials fall (without H, by their exponents; with it
+// because the log sum is convex in beta with the value log k at 0, so that once it has reached at
+// least log k it never falls), and so does the right side of (out), while log P at a fixed xi is
+// convex in beta with the value log k < log 1 / theta at 0, so that once above the right side it
+// rises. That is part of what is checked. Conversely, for an isolated face `beta` is the smallest
+// for which the conditions of the theorem hold at the shrinkage returned; patterns outside are
+// bounded one by one, so that a joint treatment of them may allow less. The shrinkage is found on
+// grids refined around the best one, from 1e-6 to 1 - 1e-6, with the strategies of games; the
+// strategies are made best for beta at the end.
 //
 // If the face and its facets are CIPS, all exponents are positive for alpha near 1 and eps near 0,
 // and a sufficient beta exists. Singletons: (in) alone; a fixed point within eps of the pattern.
