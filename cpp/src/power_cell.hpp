@@ -27,7 +27,40 @@ class PowerCell {
     return true;
   }
 
+  // Whether one of the weights met on the way, free on the first start.size() members and, to
+  // rounding, <= 0 on the others, proves something: proves(members, weights).
+  template <class Proves>
+  bool meets(const FaceNode& start, const Proves& proves) {
+    const std::size_t fixed = start.members().size();
+    node_ = start;
+    node_.weights(p_);
+    for (int step = 0; step < 100; ++step) {
+      if (proves(node_.members(), p_)) return true;
+      if (at_origin()) return false;
+      const std::ptrdiff_t k = most_violated();
+      if (k < 0) return false;
+      ray_ = false;
+      if (!admit(k, fixed)) return ray_ && ray_meets(k, proves);
+    }
+    return false;
+  }
+
  private:
+  // Along a direction in which the bound grows for ever.
+  template <class Proves>
+  bool ray_meets(std::ptrdiff_t k, const Proves& proves) {
+    std::vector<std::ptrdiff_t> members = node_.members();
+    members.push_back(k);
+    const std::vector<double> start = p_;
+    for (double step = 4 * gram_.scale / violation_; step < 1e9; step *= 8) {
+      p_ = start;
+      for (std::size_t i = 0; i < p_.size(); ++i) p_[i] += step * mu_[i];
+      p_.push_back(-step);
+      if (proves(members, p_)) return true;
+    }
+    return false;
+  }
+
   double absolute_sum() const {
     double sum = 0;
     for (const double weight : p_) sum += std::abs(weight);
@@ -79,6 +112,7 @@ class PowerCell {
           blocking = l;
         }
       if (step == HUGE_VAL) {
+        ray_ = true;
         // The bound grows by left^2 / (2 distance), distance at most the threshold.
         outcome_ = !(left * left > 64 * gram_.scale * std::max(distance, 1e-15 * gram_.scale));
         return false;
@@ -111,6 +145,7 @@ class PowerCell {
   std::vector<double> p_, mu_, scores_;
   double violation_ = 0;
   bool outcome_ = true;
+  bool ray_ = false;  // whether it ended along a direction without bound
 };
 
 }  // namespace hopfix

@@ -24,7 +24,7 @@ from hopfix._search import FORMS, Progress, search
 from hopfix.branches import Branches, follow
 from hopfix.fixed_points import FixedPoints
 
-_METHODS = ("auto", "cells", "starts", "closed_form")
+_METHODS = ("auto", "cells", "faces", "starts", "closed_form")
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
 # Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
 _SINGULAR = 1e-12
@@ -389,6 +389,7 @@ class Hopfield:
         certify: bool = True,
         form: str = "auto",
         max_boxes: int | None = None,
+        max_face: int | None = None,
         max_count: int | None = None,
         time_limit: float | None = None,
         symmetry: bool = True,
@@ -450,6 +451,7 @@ class Hopfield:
             certify=bool(certify),
             form=form,
             max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
+            max_face=None if max_face is None else as_integer("max_face", max_face, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             symmetry=bool(symmetry),
