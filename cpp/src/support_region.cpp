@@ -34,18 +34,15 @@ double mean(double low, double high) {
 
 }  // namespace
 
-SupportRegion SupportContractor::start(const std::vector<ptrdiff_t>& members, double share) {
-  members_ = members;
-  others_.clear();
+SupportRegion SupportContractor::start(const std::vector<ptrdiff_t>& support, double share) {
+  support_ = support;
   SupportRegion region;
   region.lo.assign(at(n_), 0.0);
   region.hi.assign(at(n_), share);
-  for (const ptrdiff_t i : members) {
+  for (const ptrdiff_t i : support) {
     region.lo[at(i)] = share;
     region.hi[at(i)] = 1;
   }
-  for (ptrdiff_t k = 0; k < n_; ++k)
-    if (region.hi[at(k)] != 1) others_.push_back(k);
   return region;
 }
 
@@ -67,12 +64,16 @@ bool SupportContractor::within(ptrdiff_t i, double low, double high) {
   return lo <= hi;
 }
 
-// How much the members' logarithms and the mass outside are open: no bound, to see progress.
+// How much the support's logarithms and the mass outside are open: no bound, to see progress.
 double SupportContractor::openness() const {
-  double sum = 0;
-  for (const ptrdiff_t i : members_) sum += std::log(region_->hi[at(i)] / region_->lo[at(i)]);
-  for (const ptrdiff_t k : others_) sum += region_->hi[at(k)] - region_->lo[at(k)];
-  return sum;
+  double sum = 0, outside = 0;
+  for (const ptrdiff_t i : support_) {
+    const double lo = region_->lo[at(i)], hi = region_->hi[at(i)];
+    sum += std::log(hi / lo);
+    outside -= hi - lo;
+  }
+  for (ptrdiff_t k = 0; k < n_; ++k) outside += region_->hi[at(k)] - region_->lo[at(k)];
+  return sum + std::max(0.0, outside);
 }
 
 bool SupportContractor::contract(SupportRegion& region) {
@@ -80,6 +81,8 @@ bool SupportContractor::contract(SupportRegion& region) {
   constexpr double kWorthwhile = 0.9;
   region_ = &region;
   if (!by_sum()) return false;
+  choose_members();
+  if (!by_scores()) return false;
   double before = openness();
   for (int round = 0; round < kMostRounds; ++round) {
     if (!by_newton() || !by_scores() || !by_sum()) return false;
@@ -99,19 +102,32 @@ bool SupportContractor::by_sum() {
   const double rounding = static_cast<double>(2 * n_ + 16) * kUnit;
   const double low_error = rounding * (1 + low), high_error = rounding * (1 + high);
   if (low - low_error > 1 || high + high_error < 1) return false;
-  for (const ptrdiff_t i : members_)
+  for (ptrdiff_t i = 0; i < n_; ++i)
     if (!within(i, 1 - (high - region_->hi[at(i)]) - high_error,
                 1 - (low - region_->lo[at(i)]) + low_error))
       return false;
   return true;
 }
 
-void SupportContractor::choose_reference() {
+// A weight outside the support joins once scores have bounded it from below, if it moves scores or
+// weights noticeably.
+void SupportContractor::choose_members() {
+  constexpr double kHeavy = 2e-4;
+  const double heavy = kHeavy / std::max(1.0, form_.largest());
+  members_ = support_;
+  others_.clear();
+  auto next = support_.begin();
+  for (ptrdiff_t k = 0; k < n_; ++k) {
+    if (next != support_.end() && *next == k) {
+      ++next;
+      continue;
+    }
+    const double lo = region_->lo[at(k)], hi = region_->hi[at(k)];
+    (hi > heavy && lo > 1e-12 * hi ? members_ : others_).push_back(k);
+  }
   const auto largest =
       std::max_element(members_.begin(), members_.end(), [this](ptrdiff_t i, ptrdiff_t k) {
-        const double a = region_->lo[at(i)] + region_->hi[at(i)];
-        const double b = region_->lo[at(k)] + region_->hi[at(k)];
-        return a < b || (a == b && i > k);
+        return region_->lo[at(i)] + region_->hi[at(i)] < region_->lo[at(k)] + region_->hi[at(k)];
       });
   std::iter_swap(largest, members_.end() - 1);
 }
@@ -289,7 +305,7 @@ bool SupportContractor::solve() {
 }
 
 bool SupportContractor::by_newton() {
-  choose_reference();
+  choose_members();
   linearise();
   ++newton_steps_;
   set_up_equations();

@@ -2,18 +2,19 @@
 // that shrink them around the fixed points they hold, losing none:
 //
 // * The sum. p_i = 1 - the others.
-// * Newton on the weights of the members I, for r in I. Over its interval log p_i = s_i p_i +
+// * Newton on the weights of the members, which are the support and all patterns heavy enough to
+//   bend anything, for one of them, r. Over its interval log p_i = s_i p_i +
 //   rho_i, s_i the slope of the chord, for which rho_i varies least. Without p_r = 1 - the others,
 //   the equations of support_form.hpp are
 //     H p = side,   H = diag(s) + s_r 1 1' - C,
-//     side_i = D_ir + b_i - b_r + s_r + rho_r - rho_i + sum_{k outside I} (C_ik - s_r) p_k,
+//     side_i = D_ir + b_i - b_r + s_r + rho_r - rho_i + sum_{k outside} (C_ik - s_r) p_k,
 //   and an approximate inverse Y of H gives p, and log p = s p + rho, as linear forms in the rho and
 //   the weights outside, up to (I - Y H) p, which is bounded entry by entry.
 // * Scores. The weights outside are p_r exp(g_k - g_r), where what those outside add to a score
 //   is at most, by Cauchy and Schwarz, beta |x_k - x_r| sum_j p_j |x_j - x_r|.
 //
 // Sums run in plain double precision in one fixed order; their rounding is added as gamma_n times
-// the sum of magnitudes. O(n |I| + |I|^3) a round.
+// the sum of magnitudes. O(n m + m^3) a round with m members.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,7 @@
 namespace hopfix {
 
 struct SupportRegion {
-  std::vector<double> lo, hi;  // n each; members' lower ends are above 0
+  std::vector<double> lo, hi;  // n each; the support's lower ends are above 0
   int depth = 0;
 };
 
@@ -35,8 +36,8 @@ class SupportContractor {
  public:
   explicit SupportContractor(const SupportForm& form) : form_(form), n_(form.size()) {}
 
-  // The members' weights are at least `share`, all others at most.
-  SupportRegion start(const std::vector<std::ptrdiff_t>& members, double share);
+  // The weights of the support are at least `share`, all others at most.
+  SupportRegion start(const std::vector<std::ptrdiff_t>& support, double share);
   // False if the region is proved to hold no fixed point.
   bool contract(SupportRegion& region);
   // Of a region just contracted, above and below a value of the weight that keeps it from shrinking
@@ -49,7 +50,7 @@ class SupportContractor {
   bool by_sum();
   bool by_newton();
   bool by_scores();
-  void choose_reference();
+  void choose_members();
   void linearise();
   void set_up_equations();
   bool invert();
@@ -67,6 +68,7 @@ class SupportContractor {
   SupportRegion* region_ = nullptr;
   std::int64_t newton_steps_ = 0;
   double outside_ = 0, outside_radius_ = 0;  // the weights outside, together
+  std::vector<std::ptrdiff_t> support_;
   std::vector<std::ptrdiff_t> members_;      // members_.back() is r
   std::vector<std::ptrdiff_t> others_;       // outside
   std::vector<double> slope_, rho_, rho_radius_, side_, side_radius_, matrix_, inverse_;

@@ -148,7 +148,7 @@ class Worker {
       SupportRegion region = std::move(waiting.back());
       waiting.pop_back();
       found.depth = std::max(found.depth, region.depth);
-      if (!contractor_.contract(region) || covered(region, members)) continue;
+      if (!contractor_.contract(region) || covered(region)) continue;
       auto halves = examined < kMostRegionsOfASet && examined < limit_.most_regions
                         ? contractor_.halves(region)
                         : std::nullopt;
@@ -206,19 +206,50 @@ class Worker {
   }
 
   // Leaves the middle of the region in state_, and how far from it its fixed points can be in
-  // reach_: |sum p_i (x_i - state)| over p with sum 1.
-  void measure(const SupportRegion& region, const Members& members) {
+  // reach_: for p with sum 1, |sum p_i (x_i - state)| <= |sum m_i (x_i - state)| +
+  // sum |p_i - m_i| |x_i - state|, m the middle. The lightest patterns count by their mass alone.
+  void measure(const SupportRegion& region) {
+    constexpr double kLight = 1e-25;
     const ptrdiff_t n = problem_.network.size(), dim = problem_.network.dim();
     const double* patterns = problem_.network.patterns().data();
-    state_.assign(static_cast<size_t>(dim), 0.0);
+    heavy_.clear();
     double total = 0;
-    for (const ptrdiff_t i : members) total += middle(region, i);
-    for (const ptrdiff_t i : members)
+    UpperBound light(0);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+      const double hi = region.hi[static_cast<size_t>(i)];
+      if (hi < kLight) {
+        light = light + UpperBound(hi);
+      } else {
+        heavy_.push_back(i);
+        total += middle(region, i);
+      }
+    }
+    state_.assign(static_cast<size_t>(dim), 0.0);
+    for (const ptrdiff_t i : heavy_)
       for (ptrdiff_t k = 0; k < dim; ++k)
         state_[static_cast<size_t>(k)] += middle(region, i) / total * patterns[i * dim + k];
     if (problem_.single_precision)
       for (double& value : state_) value = static_cast<double>(static_cast<float>(value));
-    reach_ = reach(region, members, state_.data(), n, dim, patterns);
+
+    sum_.assign(static_cast<size_t>(dim), 0.0);
+    UpperBound spread(0), sizes(0);
+    for (const ptrdiff_t i : heavy_) {
+      const double lo = region.lo[static_cast<size_t>(i)], hi = region.hi[static_cast<size_t>(i)];
+      const double m = middle(region, i);
+      for (ptrdiff_t k = 0; k < dim; ++k)
+        sum_[static_cast<size_t>(k)] += m * (patterns[i * dim + k] - state_[static_cast<size_t>(k)]);
+      const UpperBound distance =
+          distance_bound(patterns + i * dim, state_.data(), dim, difference_);
+      spread = spread + UpperBound(std::max(hi - m, m - lo)) * distance;
+      sizes = sizes + UpperBound(m) * distance;
+    }
+    const UpperBound far =
+        UpperBound(problem_.network.extent().radius) +
+        distance_bound(problem_.network.extent().mean.data(), state_.data(), dim, difference_);
+    reach_ = (norm_bound(sum_.data(), dim) +
+              gamma_bound(static_cast<ptrdiff_t>(heavy_.size()) + 8) * sizes +
+              spread * UpperBound(1 + 4 * kUnitRoundoff) + light * far * UpperBound(1 + 1e-9))
+                 .value();
   }
 
   static double middle(const SupportRegion& region, ptrdiff_t i) {
@@ -226,41 +257,9 @@ class Worker {
     return lo + (hi - lo) / 2;
   }
 
-  double reach(const SupportRegion& region, const Members& members, const double* state,
-               ptrdiff_t n, ptrdiff_t dim, const double* patterns) {
-    sum_.assign(static_cast<size_t>(dim), 0.0);
-    UpperBound spread(0), sizes(0);
-    double outside = 0, member_mass = 0;
-    for (ptrdiff_t k = 0; k < n; ++k) outside += region.hi[static_cast<size_t>(k)];
-    for (const ptrdiff_t i : members) {
-      const double m = middle(region, i);
-      for (ptrdiff_t k = 0; k < dim; ++k)
-        sum_[static_cast<size_t>(k)] += m * (patterns[i * dim + k] - state[k]);
-      const UpperBound distance =
-          distance_bound(patterns + i * dim, state, dim, difference_);
-      const double lo = region.lo[static_cast<size_t>(i)], hi = region.hi[static_cast<size_t>(i)];
-      spread = spread + UpperBound(std::max(hi - m, m - lo)) * distance *
-                            UpperBound(1 + 4 * kUnitRoundoff);
-      sizes = sizes + UpperBound(m) * distance;
-      outside -= hi;
-      member_mass += hi;
-    }
-    // The mass outside as a difference, with what rounding it may have lost.
-    const UpperBound rest =
-        UpperBound(std::max(0.0, outside)) +
-        gamma_bound(2 * n + 8) * UpperBound(member_mass + std::fabs(outside));
-    const UpperBound far =
-        UpperBound(problem_.network.extent().radius) +
-        distance_bound(problem_.network.extent().mean.data(), state, dim, difference_);
-    return (norm_bound(sum_.data(), dim) +
-            gamma_bound(static_cast<ptrdiff_t>(members.size()) + 8) * sizes + spread +
-            rest * far * UpperBound(1 + 1e-9))
-        .value();
-  }
-
   // Whether the region lies where at most one fixed point is, which is known or certified now.
-  bool covered(const SupportRegion& region, const Members& members) {
-    measure(region, members);
+  bool covered(const SupportRegion& region) {
+    measure(region);
     const ptrdiff_t dim = problem_.network.dim();
     const auto inside = [&](const double* centre, double radius) {
       return (distance_bound(centre, state_.data(), dim, difference_) + UpperBound(reach_))
@@ -288,6 +287,7 @@ class Worker {
   PowerCell cell_;
   decltype(problem_.certifier.workspace()) certify_;
   const std::vector<size_t>* candidates_ = nullptr;
+  Members heavy_;
   std::vector<double> state_, sum_, difference_;
   double reach_ = 0;
 };
