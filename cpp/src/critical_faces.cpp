@@ -161,7 +161,13 @@ class Searcher {
     for (ptrdiff_t k = 0; k < gram_.n; ++k)
       if (!is_member(k)) outside = std::max(outside, face.excess[static_cast<size_t>(k)]);
     if (least < -face.weight_error || outside > face.score_error) return;
-    p_ = face.weights;
+    // Where patterns are too near to be dependent even so, the weights stay what they were.
+    if (std::all_of(face.weights.begin(), face.weights.end(),
+                    [](double weight) { return std::isfinite(weight); }))
+      // Where patterns are too near to be dependent even so, the weights stay what they were.
+    if (std::all_of(face.weights.begin(), face.weights.end(),
+                    [](double weight) { return std::isfinite(weight); }))
+      p_ = face.weights;
     if (least > face.weight_error && outside < -face.score_error)
       record(-outside);
     else

@@ -308,6 +308,8 @@ bool SupportContractor::by_newton() {
   choose_members();
   linearise();
   ++newton_steps_;
+  const auto m = static_cast<double>(members_.size());
+  work_ += m * (static_cast<double>(n_) + m * m);
   set_up_equations();
   if (!invert()) {
     influence_ = rho_radius_;

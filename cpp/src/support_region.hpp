@@ -45,6 +45,8 @@ class SupportContractor {
   std::optional<std::pair<SupportRegion, SupportRegion>> halves(const SupportRegion& region) const;
 
   std::int64_t newton_steps() const { return newton_steps_; }
+  // Multiplications so far, roughly.
+  double work() const { return work_; }
 
  private:
   bool by_sum();
@@ -67,6 +69,7 @@ class SupportContractor {
   const std::ptrdiff_t n_;
   SupportRegion* region_ = nullptr;
   std::int64_t newton_steps_ = 0;
+  double work_ = 0;
   double outside_ = 0, outside_radius_ = 0;  // the weights outside, together
   std::vector<std::ptrdiff_t> support_;
   std::vector<std::ptrdiff_t> members_;      // members_.back() is r

@@ -25,8 +25,9 @@ using std::size_t;
 using Clock = std::chrono::steady_clock;
 using Members = std::vector<ptrdiff_t>;
 
-// So many regions of one set may be examined before it is given up.
+// So many regions of one set may be examined, with so much work, before it is given up.
 constexpr std::int64_t kMostRegionsOfASet = 4000;
+constexpr double kMostWorkOfASet = 6e7;
 
 struct MembersHash {
   size_t operator()(const Members& members) const {
@@ -64,13 +65,13 @@ PatternGram gram_of(const Network<double>& network, const Execution& execution) 
   return make_gram(patterns, a, n, dim, common_exponent(patterns, a, n, dim), execution);
 }
 
-// A power of two, so that its logarithm is easy to bound: some 1 / (n beta R^2), but for small
-// beta, so that what is outside the support moves scores about as much as the share's logarithm.
+// A power of two, so that its logarithm is easy to bound. By experiment: with a larger share fewer
+// sets are left, but their regions are harder to decide.
 void choose_share(Problem& problem) {
   const double radius = problem.network.extent().radius;
   const double strength = problem.network.beta() * radius * radius;
   const double wanted =
-      static_cast<double>(problem.form.size()) * std::clamp(strength, 8.0, 1e12);
+      static_cast<double>(problem.form.size()) * std::clamp(strength, 8.0, 64.0);
   const int exponent = static_cast<int>(std::ceil(std::log2(wanted)));
   problem.share = std::ldexp(1.0, -exponent);
   problem.log_share = (UpperBound(exponent) * UpperBound(0.6931471805599454)).value();
@@ -139,8 +140,12 @@ class Worker {
   void decide(const Members& members) {
     ++found.sets;
     const auto known = problem_.known.find(members);
-    candidates_ = known == problem_.known.end() ? nullptr : &known->second;
+    // Where many points share a support, a new certificate costs less than to find the old one.
+    constexpr size_t kMany = 64;
+    candidates_ = known == problem_.known.end() || known->second.size() > kMany ? nullptr
+                                                                                 : &known->second;
     std::vector<SupportRegion> waiting{contractor_.start(members, problem_.share)};
+    const double most_work = contractor_.work() + kMostWorkOfASet;
     std::int64_t examined = 0;
     while (!waiting.empty()) {
       check();
@@ -149,15 +154,14 @@ class Worker {
       waiting.pop_back();
       found.depth = std::max(found.depth, region.depth);
       if (!contractor_.contract(region) || covered(region)) continue;
-      auto halves = examined < kMostRegionsOfASet && examined < limit_.most_regions
-                        ? contractor_.halves(region)
-                        : std::nullopt;
+      const bool limited = examined >= limit_.most_regions;
+      const bool hard = examined >= kMostRegionsOfASet || contractor_.work() > most_work;
+      auto halves = limited || hard ? std::nullopt : contractor_.halves(region);
       if (!halves) {
-        found.undecided.push_back(
-            {state_, reach_,
-             examined < kMostRegionsOfASet && examined >= limit_.most_regions
-                 ? UndecidedReason::box_limit
-                 : UndecidedReason::precision});
+        found.undecided.push_back({state_, reach_,
+                                   limited ? UndecidedReason::box_limit
+                                   : hard  ? UndecidedReason::hard_support
+                                           : UndecidedReason::precision});
         break;
       }
       waiting.push_back(std::move(halves->first));
@@ -322,10 +326,14 @@ class SupportSearch {
         }
     std::sort(supports.begin(), supports.end());
     const SupportProof before = proof_;
-    const bool good = run_tasks(static_cast<ptrdiff_t>(supports.size()), 16,
-                                [&](Worker& worker, ptrdiff_t t) {
-                                  worker.decide(supports[static_cast<size_t>(t)]);
-                                });
+    const bool good = run_tasks(
+        static_cast<ptrdiff_t>(supports.size()), 2, [&](Worker& worker, ptrdiff_t t) {
+          const Members& support = supports[static_cast<size_t>(t)];
+          FaceNode core(problem_.gram);
+          core.start(support.front());
+          for (size_t i = 1; i < support.size(); ++i) core.push(support[i]);
+          if (worker.may_hold(core)) worker.decide(support);
+        });
     // All of them come up once more.
     if (good) proof_ = before;
     return good;
