@@ -165,9 +165,9 @@ class Searcher {
     if (std::all_of(face.weights.begin(), face.weights.end(),
                     [](double weight) { return std::isfinite(weight); }))
       // Where patterns are too near to be dependent even so, the weights stay what they were.
-    if (std::all_of(face.weights.begin(), face.weights.end(),
-                    [](double weight) { return std::isfinite(weight); }))
-      p_ = face.weights;
+      if (std::all_of(face.weights.begin(), face.weights.end(),
+                      [](double weight) { return std::isfinite(weight); }))
+        p_ = face.weights;
     if (least > face.weight_error && outside < -face.score_error)
       record(-outside);
     else

@@ -9,6 +9,7 @@
 #include "cell_search.hpp"
 #include "face_solver.hpp"
 #include "hopfix/interval.hpp"
+#include "hopfix/newton.hpp"
 #include "support_search.hpp"
 
 namespace hopfix {
@@ -31,7 +32,10 @@ class FaceSearch {
         certifier_(network),
         solvers_(static_cast<size_t>(std::max(1, execution.threads))) {
     for (auto& solver : solvers_) solver = std::make_unique<FaceSolver>(network);
-    for (size_t t = 0; t < solvers_.size(); ++t) workspaces_.push_back(certifier_.workspace());
+    for (size_t t = 0; t < solvers_.size(); ++t) {
+      newtons_.push_back(std::make_unique<NewtonSolver>(network));
+      workspaces_.push_back(certifier_.workspace());
+    }
   }
 
   FaceSearchList run() {
@@ -96,13 +100,20 @@ class FaceSearch {
     const ptrdiff_t size = seeds_.first[static_cast<size_t>(seed) + 1] - from;
     Point point;
     point.state.resize(static_cast<size_t>(network_.dim()));
-    if (!solvers_[worker]->solve(seeds_.indices.data() + from, size, seeds_.weights.data() + from,
-                                 point.state.data()))
-      return {};
+    solvers_[worker]->solve(seeds_.indices.data() + from, size, seeds_.weights.data() + from,
+                            point.state.data());
+    certify(point, worker);
+    if (point.certificate.certified()) return point;
+    // In the space of states residuals are larger, by the eigenvalues of J, but all patterns count.
+    if (!newtons_[worker]->solve(point.state.data())) return {};
+    certify(point, worker);
+    return point;
+  }
+
+  void certify(Point& point, size_t worker) const {
     if (options_.single_precision)
       for (double& value : point.state) value = static_cast<double>(static_cast<float>(value));
     point.certificate = certifier_.certify(point.state.data(), *workspaces_[worker]);
-    return point;
   }
 
   // Certified points once each; of the others those that are not near a certified one, or each
@@ -126,11 +137,12 @@ class FaceSearch {
       bool repeats = false;
       for (size_t k = 0; k < certified.certificates.size() && !repeats; ++k) {
         const Certificate& known = certified.certificates[k];
-        const double near = known.certified() ? known.uniqueness_radius / 2
-                                              : 1e-4 * network_.extent().radius;
-        repeats = distance_bound(state(i), certified.states.data() + static_cast<ptrdiff_t>(k) * dim,
-                                 dim, difference)
-                      .value() <= near;
+        const double near =
+            known.certified() ? known.uniqueness_radius / 2 : 1e-4 * network_.extent().radius;
+        repeats =
+            distance_bound(state(i), certified.states.data() + static_cast<ptrdiff_t>(k) * dim, dim,
+                           difference)
+                .value() <= near;
       }
       if (repeats) continue;
       certified.states.insert(certified.states.end(), state(i), state(i) + dim);
@@ -157,8 +169,7 @@ class FaceSearch {
     states_ = std::move(list_.states);
     certificates_ = std::move(list_.certificates);
     states_.insert(states_.end(), proof.states.begin(), proof.states.end());
-    certificates_.insert(certificates_.end(), proof.certificates.begin(),
-                         proof.certificates.end());
+    certificates_.insert(certificates_.end(), proof.certificates.begin(), proof.certificates.end());
     settle_duplicates();
     list_.proved = proof.undecided.empty() && list_.undecided.empty();
     list_.open = std::move(proof.undecided);
@@ -176,6 +187,7 @@ class FaceSearch {
   const Clock::time_point began_ = Clock::now();
   Certifier certifier_;
   std::vector<std::unique_ptr<FaceSolver>> solvers_;
+  std::vector<std::unique_ptr<NewtonSolver>> newtons_;
   std::vector<decltype(certifier_.workspace())> workspaces_;
   std::vector<double> states_;
   std::vector<Certificate> certificates_;

@@ -21,13 +21,9 @@ constexpr size_t kMostWeights = 256;
 }  // namespace
 
 FaceSolver::FaceSolver(const Network<double>& network)
-    : network_(network),
-      face_newton_(network),
-      newton_(network),
-      scale_(network.extent().radius),
-      logits_(static_cast<size_t>(network.size())) {}
+    : network_(network), face_newton_(network), logits_(static_cast<size_t>(network.size())) {}
 
-bool FaceSolver::solve(const std::int64_t* members, ptrdiff_t size, const double* weights,
+void FaceSolver::solve(const std::int64_t* members, ptrdiff_t size, const double* weights,
                        double* state) {
   face_.assign(members, members + size);
   weights_.assign(weights, weights + size);
@@ -41,8 +37,6 @@ bool FaceSolver::solve(const std::int64_t* members, ptrdiff_t size, const double
     if (!face_newton_.solve(face_, weights_)) weights_ = start;
     place(state);
   }
-  constexpr double kSettled = 1e-13;
-  return newton_.residual(state) <= kSettled * scale_ || newton_.solve(state);
 }
 
 void FaceSolver::place(double* state) const {

@@ -6,7 +6,6 @@
 
 #include "hopfix/face_newton.hpp"
 #include "hopfix/network.hpp"
-#include "hopfix/newton.hpp"
 
 namespace hopfix {
 
@@ -16,9 +15,9 @@ class FaceSolver {
   // Keeps a reference.
   explicit FaceSolver(const Network<double>& network);
 
-  // Writes the state found; false if the iterations did not settle. O(n dim + m^3) a step, m the
-  // patterns whose weight is felt.
-  bool solve(const std::int64_t* members, std::ptrdiff_t size, const double* weights,
+  // Writes the state found, near which there need not be a fixed point. O(n dim + m^3) a step, m
+  // the patterns whose weight is felt.
+  void solve(const std::int64_t* members, std::ptrdiff_t size, const double* weights,
              double* state);
 
  private:
@@ -27,8 +26,6 @@ class FaceSolver {
 
   const Network<double>& network_;
   FaceNewton face_newton_;
-  NewtonSolver newton_;
-  double scale_;
   std::vector<std::ptrdiff_t> face_, own_;
   std::vector<double> weights_, own_weights_, logits_;
 };

@@ -35,8 +35,7 @@ SupportBound::SupportBound(const Network<double>& network, double log_share,
     largest_b_ = std::max(std::fabs(*least), std::fabs(*most));
   }
   for (ptrdiff_t i = 0; i < network.size(); ++i)
-    largest_norm_ =
-        std::max(largest_norm_, norm_bound(pattern(network, i), network.dim()).value());
+    largest_norm_ = std::max(largest_norm_, norm_bound(pattern(network, i), network.dim()).value());
 }
 
 // Sums of up to m terms, whose rounding is below (2 m + 16) u of the sizes; the first weight's
@@ -65,8 +64,7 @@ bool SupportBound::excludes(const std::vector<ptrdiff_t>& members,
   const UpperBound rounding =
       gamma_bound(static_cast<ptrdiff_t>(2 * members.size()) + 24) * UpperBound(size);
   const UpperBound beta(network_.beta());
-  const UpperBound norm =
-      norm_bound(point_.data(), dim) + rounding * UpperBound(largest_norm_);
+  const UpperBound norm = norm_bound(point_.data(), dim) + rounding * UpperBound(largest_norm_);
   const UpperBound square = 0.25 * (beta * norm * norm);
   const UpperBound spread = UpperBound(log_share_) * (UpperBound(positive) + rounding);
   const double gain = log_weights - least_b_;  // of either sign
@@ -76,16 +74,15 @@ bool SupportBound::excludes(const std::vector<ptrdiff_t>& members,
   if (!std::isfinite(above.value()) || !std::isfinite(gain)) return false;
   if (gain < 0 && above.value() < -gain) return true;
   // What is left, over beta, is the square of the radius of the ball (*).
-  const double total = gain < 0 ? above.value() - lower_bound(-gain)
-                                : (above + UpperBound(gain)).value();
+  const double total =
+      gain < 0 ? above.value() - lower_bound(-gain) : (above + UpperBound(gain)).value();
   const UpperBound left = UpperBound(std::max(0.0, total)) * UpperBound(1 + 4 * kUnitRoundoff) +
                           UpperBound(4 * kUnitRoundoff) * above;
   const UpperBound radius =
       sqrt(left / network_.beta()) + 0.5 * (rounding * UpperBound(largest_norm_));
   for (double& value : point_) value /= 2;
   for (const ClearBall& ball : clear_) {
-    const UpperBound distance =
-        distance_bound(point_.data(), ball.centre.data(), dim, difference_);
+    const UpperBound distance = distance_bound(point_.data(), ball.centre.data(), dim, difference_);
     if ((distance + radius).value() < ball.radius) return true;
   }
   return false;

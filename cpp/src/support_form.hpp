@@ -3,7 +3,8 @@
 // At a fixed point log p_i = g_i - C for all i, with g_i = sum_k K_ik p_k + b_i, K = beta X X' and
 // sum p = 1. Only differences count: for any r
 //
-//   g_i - g_r = D_ir + b_i - b_r + sum_{k != r} C_ik p_k,   D_ik = K_ik - K_rk,  C_ik = D_ik - D_ir.
+//   g_i - g_r = D_ir + b_i - b_r + sum_{k != r} C_ik p_k,   D_ik = K_ik - K_rk,  C_ik = D_ik -
+//   D_ir.
 //
 // Entries are rounded from double-double products; slack() covers that and the rounding of D, C and
 // b_i - b_r in g_i - g_r, for all p >= 0 with sum 1.

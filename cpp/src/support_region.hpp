@@ -8,8 +8,8 @@
 //   the equations of support_form.hpp are
 //     H p = side,   H = diag(s) + s_r 1 1' - C,
 //     side_i = D_ir + b_i - b_r + s_r + rho_r - rho_i + sum_{k outside} (C_ik - s_r) p_k,
-//   and an approximate inverse Y of H gives p, and log p = s p + rho, as linear forms in the rho and
-//   the weights outside, up to (I - Y H) p, which is bounded entry by entry.
+//   and an approximate inverse Y of H gives p, and log p = s p + rho, as linear forms in the rho
+//   and the weights outside, up to (I - Y H) p, which is bounded entry by entry.
 // * Scores. The weights outside are p_r exp(g_k - g_r), where what those outside add to a score
 //   is at most, by Cauchy and Schwarz, beta |x_k - x_r| sum_j p_j |x_j - x_r|.
 //
@@ -72,8 +72,8 @@ class SupportContractor {
   double work_ = 0;
   double outside_ = 0, outside_radius_ = 0;  // the weights outside, together
   std::vector<std::ptrdiff_t> support_;
-  std::vector<std::ptrdiff_t> members_;      // members_.back() is r
-  std::vector<std::ptrdiff_t> others_;       // outside
+  std::vector<std::ptrdiff_t> members_;  // members_.back() is r
+  std::vector<std::ptrdiff_t> others_;   // outside
   std::vector<double> slope_, rho_, rho_radius_, side_, side_radius_, matrix_, inverse_;
   std::vector<double> row_, row_sizes_, last_row_, last_sizes_, results_, influence_;
   std::vector<std::ptrdiff_t> pivots_;

@@ -70,8 +70,7 @@ PatternGram gram_of(const Network<double>& network, const Execution& execution) 
 void choose_share(Problem& problem) {
   const double radius = problem.network.extent().radius;
   const double strength = problem.network.beta() * radius * radius;
-  const double wanted =
-      static_cast<double>(problem.form.size()) * std::clamp(strength, 8.0, 64.0);
+  const double wanted = static_cast<double>(problem.form.size()) * std::clamp(strength, 8.0, 64.0);
   const int exponent = static_cast<int>(std::ceil(std::log2(wanted)));
   problem.share = std::ldexp(1.0, -exponent);
   problem.log_share = (UpperBound(exponent) * UpperBound(0.6931471805599454)).value();
@@ -84,8 +83,7 @@ void choose_clear_balls(Problem& problem) {
     if (certificate.concave_radius > (widest == nullptr ? 0 : widest->concave_radius))
       widest = &certificate;
   if (widest != nullptr) {
-    const double* state =
-        problem.state(static_cast<size_t>(widest - problem.certificates.data()));
+    const double* state = problem.state(static_cast<size_t>(widest - problem.certificates.data()));
     problem.clear.push_back({std::vector<double>(state, state + dim), widest->concave_radius});
   }
   const ClearBall hull = ball_outside_hull(problem.network);
@@ -142,8 +140,8 @@ class Worker {
     const auto known = problem_.known.find(members);
     // Where many points share a support, a new certificate costs less than to find the old one.
     constexpr size_t kMany = 64;
-    candidates_ = known == problem_.known.end() || known->second.size() > kMany ? nullptr
-                                                                                 : &known->second;
+    candidates_ =
+        known == problem_.known.end() || known->second.size() > kMany ? nullptr : &known->second;
     std::vector<SupportRegion> waiting{contractor_.start(members, problem_.share)};
     const double most_work = contractor_.work() + kMostWorkOfASet;
     std::int64_t examined = 0;
@@ -241,7 +239,8 @@ class Worker {
       const double lo = region.lo[static_cast<size_t>(i)], hi = region.hi[static_cast<size_t>(i)];
       const double m = middle(region, i);
       for (ptrdiff_t k = 0; k < dim; ++k)
-        sum_[static_cast<size_t>(k)] += m * (patterns[i * dim + k] - state_[static_cast<size_t>(k)]);
+        sum_[static_cast<size_t>(k)] +=
+            m * (patterns[i * dim + k] - state_[static_cast<size_t>(k)]);
       const UpperBound distance =
           distance_bound(patterns + i * dim, state_.data(), dim, difference_);
       spread = spread + UpperBound(std::max(hi - m, m - lo)) * distance;
@@ -326,8 +325,8 @@ class SupportSearch {
         }
     std::sort(supports.begin(), supports.end());
     const SupportProof before = proof_;
-    const bool good = run_tasks(
-        static_cast<ptrdiff_t>(supports.size()), 2, [&](Worker& worker, ptrdiff_t t) {
+    const bool good =
+        run_tasks(static_cast<ptrdiff_t>(supports.size()), 2, [&](Worker& worker, ptrdiff_t t) {
           const Members& support = supports[static_cast<size_t>(t)];
           FaceNode core(problem_.gram);
           core.start(support.front());
@@ -355,30 +354,28 @@ class SupportSearch {
 
   bool pairs() {
     above_.resize(static_cast<size_t>(n()));
-    return run_tasks(static_cast<ptrdiff_t>(singles_.size()), 64,
-                     [&](Worker& worker, ptrdiff_t t) {
-                       const ptrdiff_t i = singles_[static_cast<size_t>(t)];
-                       FaceNode node(problem_.gram);
-                       for (size_t s = static_cast<size_t>(t) + 1; s < singles_.size(); ++s) {
-                         const ptrdiff_t j = singles_[s];
-                         if (worker.done()) return;
-                         node.start(i);
-                         if (node.push(j) && !worker.may_hold(node)) continue;
-                         above_[static_cast<size_t>(i)].push_back(j);
-                         worker.decide({i, j});
-                       }
-                     });
+    return run_tasks(static_cast<ptrdiff_t>(singles_.size()), 64, [&](Worker& worker, ptrdiff_t t) {
+      const ptrdiff_t i = singles_[static_cast<size_t>(t)];
+      FaceNode node(problem_.gram);
+      for (size_t s = static_cast<size_t>(t) + 1; s < singles_.size(); ++s) {
+        const ptrdiff_t j = singles_[s];
+        if (worker.done()) return;
+        node.start(i);
+        if (node.push(j) && !worker.may_hold(node)) continue;
+        above_[static_cast<size_t>(i)].push_back(j);
+        worker.decide({i, j});
+      }
+    });
   }
 
   bool larger() {
     std::vector<std::pair<ptrdiff_t, ptrdiff_t>> tasks;
     for (ptrdiff_t i = 0; i < n(); ++i)
       for (const ptrdiff_t j : above_[static_cast<size_t>(i)]) tasks.emplace_back(i, j);
-    return run_tasks(static_cast<ptrdiff_t>(tasks.size()), 128,
-                     [&](Worker& worker, ptrdiff_t t) {
-                       const auto [i, j] = tasks[static_cast<size_t>(t)];
-                       worker.descend_from(i, j, above_);
-                     });
+    return run_tasks(static_cast<ptrdiff_t>(tasks.size()), 128, [&](Worker& worker, ptrdiff_t t) {
+      const auto [i, j] = tasks[static_cast<size_t>(t)];
+      worker.descend_from(i, j, above_);
+    });
   }
 
   // In blocks, so that limits end the proof at the same place for every number of threads. False
@@ -386,13 +383,12 @@ class SupportSearch {
   template <class Task>
   bool run_tasks(ptrdiff_t tasks, ptrdiff_t block, const Task& task) {
     const auto began = Clock::now();
-    const Limit limit{[&](int worker) {
-                        return std::chrono::duration<double>(Clock::now() - began).count() >
-                                   seconds_ ||
-                               (worker == 0 && execution_.stop_requested &&
-                                execution_.stop_requested());
-                      },
-                      options_.max_regions - proof_.regions};
+    const Limit limit{
+        [&](int worker) {
+          return std::chrono::duration<double>(Clock::now() - began).count() > seconds_ ||
+                 (worker == 0 && execution_.stop_requested && execution_.stop_requested());
+        },
+        options_.max_regions - proof_.regions};
     for (ptrdiff_t begin = 0; begin < tasks; begin += block) {
       const ptrdiff_t count = std::min(block, tasks - begin);
       std::vector<SupportProof> parts(static_cast<size_t>(count));
@@ -450,8 +446,17 @@ SupportProof prove_by_supports(const Network<double>& network, const std::vector
   open.undecided.push_back({std::vector<double>(static_cast<size_t>(network.dim())), HUGE_VAL,
                             UndecidedReason::precision});
   if (network.size() > SupportForm::kMostPatterns) return open;
-  Problem problem{network, states, certificates, SupportForm(network), Certifier(network),
-                  gram_of(network, execution), options.single_precision, 0, 0, {}, {}};
+  Problem problem{network,
+                  states,
+                  certificates,
+                  SupportForm(network),
+                  Certifier(network),
+                  gram_of(network, execution),
+                  options.single_precision,
+                  0,
+                  0,
+                  {},
+                  {}};
   if (!problem.form.in_range()) return open;
   choose_share(problem);
   choose_clear_balls(problem);

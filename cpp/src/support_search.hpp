@@ -18,11 +18,9 @@
 // if the hull of the patterns does not reach it. The nu are those of the dual active-set method by
 // which critical_faces.hpp prunes, so that for small delta the same sets are left.
 //
-// For beta -> infinity every set left is a critical face or a part of one, or tied, and a region
-// holds one fixed point or none as soon as it shrinks, for which delta must be small beside the
-// faces' gaps and weights: roughly beta > 10 (log n + log beta) R^2 / (least gap or weight times
-// the least eigenvalue of the faces' Gram matrices). There is no beta, however, below which it has
-// to fail.
+// For beta -> infinity delta goes to 0, and with it all that is left of a set beside its critical
+// face, so that the regions of non-degenerate faces are decided as soon as they shrink. No explicit
+// beta is claimed above which that is so, and there is none below which the proof has to fail.
 #pragma once
 
 #include <cstdint>

@@ -97,7 +97,7 @@ def search(
 
 
 def _offsets(network: Hopfield) -> np.ndarray[Any, Any] | None:
-    """b / beta up to a constant, which changes nothing; None for zeros."""
+    """Return b / beta up to a constant, which changes nothing; None for zeros."""
     b = network.log_weights.astype(np.float64)
     b -= b.max()
     with np.errstate(over="ignore"):
@@ -116,7 +116,7 @@ def _regions(found: list[Any]) -> list[tuple[Any, str, float]]:
 def _seeds(
     faces: CriticalFaces, max_face: int | None
 ) -> tuple[list[int], np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
-    """The faces, and the tied sets that carry a fixed point, ragged; and how many were too large."""
+    """Return the faces and the tied sets that carry a point, ragged, and how many are too large."""
     sets = [
         (np.asarray(tied.active), np.asarray(tied.weights))
         for tied in faces.degenerate
