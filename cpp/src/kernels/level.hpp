@@ -11,6 +11,7 @@ extern const ScreenKernels screens[kTileShapes];
 extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;
+extern const AttentionKernels attention[kAttentionShapes];
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

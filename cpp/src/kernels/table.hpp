@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention_table.hpp"
 #include "derivative_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
@@ -132,8 +133,11 @@ struct Table {
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
+  // kAttentionShapes of them.
+  const AttentionKernels* attention;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
+  ExpFunction<double> tanh64;
 };
 
 }  // namespace hopfix::kernels
