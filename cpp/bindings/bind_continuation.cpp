@@ -38,15 +38,24 @@ py::dict as_dict(const BranchEvent& event, py::ssize_t dim) {
   out["certified"] = event.certified;
   out["radius"] = event.radius;
   out["beta_radius"] = event.beta_radius;
+  out["found"] = event.found;
   out["branches"] = py::tuple(py::cast(event.branches));
   return out;
 }
 
-py::tuple follow(const Network<double>& network, const Array<double>& states, double beta_to,
+std::vector<double> numbers(const std::optional<Array<double>>& values) {
+  return values ? std::vector<double>(values->data(), values->data() + values->size())
+                : std::vector<double>();
+}
+
+py::tuple follow(const Network<double>& network, const Array<double>& states,
+                 const std::optional<Array<double>>& offsets,
+                 const std::optional<Array<double>>& log_weights, double beta_to,
                  std::int64_t max_steps, double time_limit, const py::object& progress,
                  int threads) {
   FollowOptions options;
   options.beta_to = beta_to;
+  options.terms = {numbers(log_weights), numbers(offsets)};
   options.max_steps = max_steps;
   options.time_limit = time_limit;
   options.progress = progress_callback(progress);
@@ -57,7 +66,8 @@ py::tuple follow(const Network<double>& network, const Array<double>& states, do
   py::list branches, events;
   for (const Branch& branch : list.branches) branches.append(as_dict(branch, network.dim()));
   for (const BranchEvent& event : list.events) events.append(as_dict(event, network.dim()));
-  return py::make_tuple(branches, events, take_pending_exception());
+  return py::make_tuple(branches, events, list.interrupted || list.time_limit_reached,
+                        take_pending_exception());
 }
 
 py::tuple correct(const Network<double>& network, const Array<double>& states, int threads) {

@@ -3,10 +3,19 @@
 #include "bindings.hpp"
 #include "hopfix/cips.hpp"
 #include "hopfix/critical_faces.hpp"
+#include "hopfix/sufficient_beta.hpp"
 
 namespace hopfix::bindings {
 
 namespace {
+
+// An array that holds the vector itself: lists of faces are long.
+template <class T>
+Array<T> hand_over(std::vector<T>& values) {
+  auto* kept = new std::vector<T>(std::move(values));
+  const py::capsule owner(kept, [](void* data) { delete static_cast<std::vector<T>*>(data); });
+  return Array<T>(static_cast<py::ssize_t>(kept->size()), kept->data(), owner);
+}
 
 // Lists of integers and floats as they are; the Python layer makes the objects.
 py::tuple find_critical_faces(const Array<double>& patterns,
@@ -24,13 +33,13 @@ py::tuple find_critical_faces(const Array<double>& patterns,
                           patterns.shape(1), options, execution);
   });
   py::dict out;
-  const auto count = [](const auto& values) { return static_cast<py::ssize_t>(values.size()); };
-  out["first"] = to_array(list.first, {count(list.first)});
-  out["indices"] = to_array(list.indices, {count(list.indices)});
-  out["weights"] = to_array(list.weights, {count(list.weights)});
-  out["gaps"] = to_array(list.gaps, {count(list.gaps)});
+  out["first"] = hand_over(list.first);
+  out["indices"] = hand_over(list.indices);
+  out["weights"] = hand_over(list.weights);
+  out["gaps"] = hand_over(list.gaps);
   out["tied"] = list.tied;
   out["tied_weights"] = list.tied_weights;
+  out["origin_radius"] = list.origin_radius;
   out["complete"] = list.complete;
   return py::make_tuple(out, take_pending_exception());
 }
@@ -46,11 +55,66 @@ py::tuple find_cips_margins(const Array<double>& patterns, const Array<std::int6
                         to_array(margins.upper, {faces.shape(0)}));
 }
 
+// One dict per face; the witness in arrays of the shapes that the header gives.
+py::list find_sufficient_betas(const Array<double>& patterns, const Array<std::int64_t>& faces,
+                               bool isolated, bool lemma, double shrink, int threads) {
+  const SufficientBetaOptions options{isolated, lemma ? BetaMethod::kLemma : BetaMethod::kExact,
+                                      shrink};
+  std::vector<SufficientBeta> answers;
+  run_released(threads, [&](const Execution& execution) {
+    answers = sufficient_betas(patterns.data(), patterns.shape(0), patterns.shape(1), faces.data(),
+                               faces.shape(0), faces.shape(1), options, execution);
+  });
+  const py::ssize_t k = faces.shape(1), outside = isolated ? 0 : patterns.shape(0) - k;
+  py::list out;
+  for (const SufficientBeta& answer : answers) {
+    py::dict fields;
+    fields["beta"] = answer.beta;
+    fields["shrink"] = answer.shrink;
+    fields["thickness"] = answer.thickness;
+    fields["reason"] = answer.reason;
+    if (std::isfinite(answer.beta)) {
+      const FaceWitness& witness = answer.witness;
+      const py::ssize_t facets = k > 1 ? k : 0;
+      fields["facet_weights"] = to_array(witness.facet_weights, {facets, k});
+      fields["margin_strategies"] = to_array(witness.margin_strategies, {outside, k});
+      fields["facet_strategies"] = to_array(witness.facet_strategies, {facets, outside, k});
+    }
+    out.append(fields);
+  }
+  return out;
+}
+
+// The Python layer has checked the shapes of the witness.
+bool check_sufficient_beta(const Array<double>& patterns, const Array<std::int64_t>& face,
+                           bool isolated, double beta, double shrink, double thickness,
+                           const Array<double>& facet_weights,
+                           const Array<double>& margin_strategies,
+                           const Array<double>& facet_strategies) {
+  const auto values = [](const Array<double>& array) {
+    return std::vector<double>(array.data(), array.data() + array.size());
+  };
+  const SufficientBeta claim{
+      beta,
+      shrink,
+      thickness,
+      "",
+      {values(facet_weights), values(margin_strategies), values(facet_strategies)}};
+  bool proved = false;
+  run_released(1, [&](const Execution&) {
+    proved = proves_sufficient_beta(patterns.data(), patterns.shape(0), patterns.shape(1),
+                                    face.data(), face.shape(0), isolated, claim);
+  });
+  return proved;
+}
+
 }  // namespace
 
 void bind_faces(py::module_& m) {
   m.def("critical_faces", &find_critical_faces);
   m.def("cips_margins", &find_cips_margins);
+  m.def("sufficient_betas", &find_sufficient_betas);
+  m.def("check_sufficient_beta", &check_sufficient_beta);
 }
 
 }  // namespace hopfix::bindings

@@ -29,6 +29,14 @@ double along_tangent(const CurvePoint& a, const CurvePoint& b) {
   return sum;
 }
 
+// (v, 0); (0, 1) of so many dimensions where there is no v.
+Coordinates lifted(const std::vector<double>& v, ptrdiff_t rank = 0) {
+  Coordinates out(v.empty() ? at(rank) : v.size());
+  std::copy(v.begin(), v.end(), out.begin());
+  out.push_back(v.empty() ? 1 : 0);
+  return out;
+}
+
 bool differ(const CurvePoint& a, const CurvePoint& b) {
   return turns(a, b) || crossings(a.spectrum, b.spectrum) > 0.5;
 }
@@ -254,8 +262,9 @@ bool EventFinder::classify(const CurvePoint& a, const CurvePoint& b, LocatedEven
   event.place.z = z;
   const MapPoint& here = curve_.evaluate(z);
   event.place.spectrum = spectrum_of(here.jacobian(), curve_.map().rank());
-  const double cubic = here.third(v.data(), v.data(), v.data());
-  const bool symmetric = std::fabs(cubic) <= kSingular * here.third_magnitude(v.data());
+  const std::vector<double> along = here.along(lifted(v));
+  const bool symmetric =
+      std::fabs(here.third(along, along, along)) <= kSingular * here.third_magnitude(along);
   event.kind = fold ? EventKind::fold : symmetric ? EventKind::pitchfork : EventKind::transcritical;
   return true;
 }
@@ -270,34 +279,42 @@ bool polish(BranchCurve& curve, Coordinates& z, std::vector<double>& v, double* 
   for (int step = 0; step < kSteps; ++step) {
     const MapPoint& here = curve.evaluate(z);
     const std::vector<double> m = here.derivative_along(v.data());
+    // e^2s sum p (u . v)(g - mean) u: what J v changes by with s, beside itself.
+    const std::vector<double> along_v = here.along(lifted(v)), along_s = here.along(lifted({}, r));
+    std::vector<double> products(along_v);
+    for (size_t i = 0; i < products.size(); ++i) products[i] *= along_s[i];
+    std::vector<double> turn = here.moment(products);
+    for (double& value : turn) value *= here.inverse_temperature() * here.inverse_temperature();
     std::vector<double> matrix(at(order * order)), x(at(order));
     double square = -1, along = 0;
     for (ptrdiff_t i = 0; i < r; ++i) {
-      double jv = 0, m_eta = 0;
+      double jv = 0;
       for (ptrdiff_t j = 0; j < r; ++j) {
         const double identity = i == j ? 1 : 0, jacobian = here.jacobian()[at(i * r + j)];
         matrix[at(i * order + j)] = identity - jacobian;
         matrix[at((r + i) * order + j)] = -m[at(i * r + j)];
         matrix[at((r + i) * order + r + j)] = identity - jacobian;
         jv += jacobian * v[at(j)];
-        m_eta += m[at(i * r + j)] * z[at(j)];
       }
       matrix[at(i * order + 2 * r)] = -here.push()[at(i)];
-      matrix[at((r + i) * order + 2 * r)] = -(jv + m_eta);
+      matrix[at((r + i) * order + 2 * r)] = -(jv + turn[at(i)]);
       matrix[at(2 * r * order + r + i)] = 2 * v[at(i)];
       x[at(i)] = -here.residual()[at(i)];
       x[at(r + i)] = jv - v[at(i)];
       square += v[at(i)] * v[at(i)];
-      along += v[at(i)] * z[at(i)];
+      along += v[at(i)] * here.push()[at(i)];
       if (mu == nullptr) continue;
       matrix[at(i * order + r + i)] = *mu;
       matrix[at(i * order + 2 * r + 1)] = v[at(i)];
       x[at(i)] -= *mu * v[at(i)];
-      matrix[at((2 * r + 1) * order + i)] = v[at(i)];
-      matrix[at((2 * r + 1) * order + r + i)] = z[at(i)];
+      matrix[at((2 * r + 1) * order + i)] = jv + turn[at(i)];
+      matrix[at((2 * r + 1) * order + r + i)] = here.push()[at(i)];
     }
     x[at(2 * r)] = -square;
-    if (mu != nullptr) x[at(2 * r + 1)] = -along;
+    if (mu != nullptr) {
+      matrix[at((2 * r + 1) * order + 2 * r)] = along + here.third(along_v, along_s, along_s);
+      x[at(2 * r + 1)] = -along;
+    }
     if (!solve_system(matrix, x)) return false;
     for (ptrdiff_t k = 0; k < r; ++k) {
       z[at(k)] += x[at(k)];
@@ -314,20 +331,17 @@ bool polish(BranchCurve& curve, Coordinates& z, std::vector<double>& v, double* 
 }
 
 // v . D2F (a, b) up to its sign, see branch_events.hpp.
-double second_form(const MapPoint& here, const Coordinates& z, const std::vector<double>& v,
-                   const Coordinates& a, const Coordinates& b) {
-  const size_t r = v.size();
+double second_form(const MapPoint& here, const std::vector<double>& v, const Coordinates& a,
+                   const Coordinates& b) {
   const double ta = a.back(), tb = b.back();
-  std::vector<double> x(r), y(r);
-  double va = 0, vb = 0, v_eta = 0;
-  for (size_t k = 0; k < r; ++k) {
-    x[k] = a[k] + ta * z[k];
-    y[k] = b[k] + tb * z[k];
+  double va = 0, vb = 0, v_push = 0;
+  for (size_t k = 0; k < v.size(); ++k) {
     va += v[k] * a[k];
     vb += v[k] * b[k];
-    v_eta += v[k] * z[k];
+    v_push += v[k] * here.push()[k];
   }
-  return here.third(v.data(), x.data(), y.data()) + tb * va + ta * vb + ta * tb * v_eta;
+  return here.third(here.along(lifted(v)), here.along(a), here.along(b)) + tb * va + ta * vb +
+         ta * tb * v_push;
 }
 
 // The part of `a` across the unit vector `b`.
@@ -372,8 +386,8 @@ std::optional<Coordinates> other_branch(BranchCurve& curve, const LocatedEvent& 
   const double length = norm(normal);
   for (double& value : normal) value /= length;
   const auto& v = event.null_vector;
-  const double mixed = second_form(here, event.place.z, v, tangent, normal);
-  const double square = second_form(here, event.place.z, v, normal, normal);
+  const double mixed = second_form(here, v, tangent, normal);
+  const double square = second_form(here, v, normal, normal);
   if (!(std::fabs(mixed) > 1e-8 * (1 + std::fabs(square)))) return std::nullopt;
   Coordinates out(normal.size());
   for (size_t k = 0; k < out.size(); ++k) out[k] = normal[k] - square / (2 * mixed) * tangent[k];

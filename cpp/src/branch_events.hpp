@@ -38,8 +38,8 @@ class EventFinder {
 // Newton's method on F = 0, (I - J) v = 0, |v| = 1 in (eta, v, s), from z and v near a fold.
 bool polish_fold(BranchCurve& curve, Coordinates& z, std::vector<double>& v);
 
-// The same on F + mu v = 0, (I - J) v = 0, v . eta = 0, |v| = 1 in (eta, v, s, mu), near a crossing
-// of two branches; `unfolding` becomes mu, which is 0 if there is one.
+// The same on F + mu v = 0, (I - J) v = 0, v . dF/ds = 0, |v| = 1 in (eta, v, s, mu), near a
+// crossing of two branches; `unfolding` becomes mu, which is 0 if there is one.
 bool polish_crossing(BranchCurve& curve, Coordinates& z, std::vector<double>& v, double& unfolding);
 
 // The direction of the other branch at a simple crossing, of length 1; empty where it is not

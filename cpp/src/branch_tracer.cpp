@@ -27,14 +27,14 @@ bool same_event(const Coordinates& a, const Coordinates& b, bool flat) {
 }
 
 BranchTracer::BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,
-                           bool at_crossing)
+                           std::optional<Coordinates> bend)
     : curve_(map),
       finder_(curve_),
       limits_(limits),
       here_(std::move(start)),
-      at_crossing_(at_crossing),
+      bend_(std::move(bend)),
       step_(kFirstStep) {
-  if (at_crossing) origin_ = here_.z;
+  if (bend_) origin_ = here_.z;
   here_.sigma = 0;
   add(here_, -1);
 }
@@ -70,9 +70,9 @@ void BranchTracer::step() {
     auto next = predict_and_correct();
     std::vector<LocatedEvent> events;
     // Next to a crossing the spectrum at the start says nothing.
-    if (next && (at_crossing_ || finder_.find(here_, *next, events))) {
+    if (next && (bend_ || finder_.find(here_, *next, events))) {
       if (!record(*next, std::move(events))) return;
-      at_crossing_ = false;
+      bend_.reset();
       here_ = std::move(*next);
       step_ = next_step_;
       return;
@@ -85,6 +85,8 @@ void BranchTracer::step() {
 std::optional<CurvePoint> BranchTracer::predict_and_correct() {
   Coordinates z = here_.z;
   for (size_t k = 0; k < z.size(); ++k) z[k] += step_ * here_.tangent[k];
+  if (bend_)
+    for (size_t k = 0; k < z.size(); ++k) z[k] += step_ * step_ * (*bend_)[k];
   const Correction correction = curve_.correct(z, here_.tangent);
   // Below this size contraction is rounding.
   constexpr double kRounding = 1e-8;

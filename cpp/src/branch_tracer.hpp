@@ -21,9 +21,10 @@ struct TracePoint {
 
 class BranchTracer {
  public:
-  // From a point with the tangent to go along; a crossing where `at_crossing`.
+  // From a point with the tangent to go along; from a crossing where `bend` says what is known of
+  // the second order in the arclength there.
   BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,
-               bool at_crossing);
+               std::optional<Coordinates> bend);
 
   // At most so many steps more.
   void advance(int steps);
@@ -47,8 +48,8 @@ class BranchTracer {
   EventFinder finder_;
   TraceLimits limits_;
   CurvePoint here_;
-  bool at_crossing_;
-  Coordinates origin_;  // the crossing it starts from
+  std::optional<Coordinates> bend_;  // until the crossing it starts from is left
+  Coordinates origin_;               // the crossing it starts from
   double step_, next_step_ = 0;
   std::int64_t steps_ = 0;
   bool done_ = false;

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <memory>
 
-#include "branch_tracer.hpp"
+#include "branch_assembly.hpp"
 #include "fold_certificate.hpp"
 
 namespace hopfix {
@@ -63,30 +63,6 @@ size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 // Branches followed at a time: what one of them shows to be the other end of itself need not be
 // followed again, so there is a limit, and a fixed one, whatever the number of threads.
 constexpr size_t kBlock = 32;
-// Two polished points closer than this (in units of the scale) are one.
-constexpr double kSamePoint = 1e-7;
-constexpr double kDegenerate = 1e-9;
-
-// A given fixed point, and where it went.
-struct Start {
-  Coordinates z;
-  std::optional<CurvePoint> point;  // none: `failure` says why
-  BranchEnd failure = BranchEnd::no_solution;
-  ptrdiff_t branch = -1;
-};
-
-// An event of the list, with what is needed to look for other branches there.
-struct KnownEvent {
-  LocatedEvent located;
-  std::vector<ptrdiff_t> branches;
-  bool explored = false;
-
-  bool wants_exploring() const {
-    const bool crossing =
-        located.kind == EventKind::pitchfork || located.kind == EventKind::transcritical;
-    return crossing && branches.size() == 1 && !explored;
-  }
-};
 
 class Follower {
  public:
@@ -95,21 +71,31 @@ class Follower {
         options_(options),
         user_stop_(execution.stop_requested),
         execution_{execution.threads, [this] { return stop_now(); }},
-        map_(network),
+        map_(network, options.terms),
         limits_{map_.to_s(network.beta()), map_.to_s(options.beta_to), options.max_steps},
-        slice_(slice_length(map_)) {}
+        slice_(slice_length(map_)),
+        found_(map_, limits_, network.beta(), options.beta_to) {}
 
   BranchList run(const double* states, ptrdiff_t count) {
     prepare(states, count);
     follow_starts();
-    follow_crossings();
-    certify_folds();
-    list_.time_limit_reached = stopped_ && reason_ == BranchEnd::time_limit;
-    list_.interrupted = stopped_ && reason_ == BranchEnd::interrupted;
-    return std::move(list_);
+    while (!stopped_ && explore_crossings()) follow_crossings();
+    BranchList list;
+    for (size_t id = 0; id < found_.events.size(); ++id) list.events.push_back(found_.event(id));
+    certify_folds(list.events);
+    list.branches = std::move(found_.branches);
+    list.time_limit_reached = stopped_ && reason_ == BranchEnd::time_limit;
+    list.interrupted = stopped_ && reason_ == BranchEnd::interrupted;
+    return list;
   }
 
  private:
+  // A direction in which a branch may leave a crossing.
+  struct Lead {
+    size_t event;
+    CrossingDirection along;
+  };
+
   // Steps between two looks at the clock: about a tenth of a second of them.
   static int slice_length(const ContinuationMap& map) {
     const auto n = static_cast<double>(map.size()), r = static_cast<double>(map.rank());
@@ -124,15 +110,15 @@ class Follower {
   bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
 
   void prepare(const double* states, ptrdiff_t count) {
-    starts_.resize(at(count));
+    found_.starts.resize(at(count));
     for (ptrdiff_t i = 0; i < count; ++i)
-      starts_[at(i)].z = map_.from_state(states + i * network_.dim(), network_.beta());
+      found_.starts[at(i)].z = map_.from_state(states + i * network_.dim(), network_.beta());
     guarded([&] {
-      parallel_for(count, execution_, [&](ptrdiff_t i, int) { prepare(starts_[at(i)]); });
+      parallel_for(count, execution_, [&](ptrdiff_t i, int) { prepare(found_.starts[at(i)]); });
     });
   }
 
-  void prepare(Start& start) const {
+  void prepare(BranchOrigin& start) const {
     BranchCurve curve(map_);
     Coordinates z = start.z, along_s(z.size());
     along_s.back() = 1;
@@ -185,183 +171,93 @@ class Follower {
 
   void report() const {
     if (!options_.progress) return;
-    const auto done = std::count_if(starts_.begin(), starts_.end(),
-                                    [](const Start& start) { return start.branch >= 0; });
-    options_.progress(done, static_cast<std::int64_t>(starts_.size()));
+    const auto done = std::count_if(found_.starts.begin(), found_.starts.end(),
+                                    [](const BranchOrigin& start) { return start.branch >= 0; });
+    options_.progress(done, static_cast<std::int64_t>(found_.starts.size()));
   }
 
   void follow_starts() {
     size_t next = 0;
-    while (next < starts_.size()) {
+    std::vector<BranchOrigin>& starts = found_.starts;
+    while (next < starts.size()) {
       std::vector<size_t> chosen;
       Tracers tracers;
-      for (; next < starts_.size() && chosen.size() < kBlock; ++next) {
-        Start& start = starts_[next];
+      for (; next < starts.size() && chosen.size() < kBlock; ++next) {
+        const BranchOrigin& start = starts[next];
         if (start.branch >= 0) continue;
         if (!start.point) {
-          add_single(next, stopped_ ? reason_ : start.failure);
+          found_.add_single(next, stopped_ ? reason_ : start.failure);
           continue;
         }
         chosen.push_back(next);
-        tracers.push_back(std::make_unique<BranchTracer>(map_, limits_, *start.point, false));
+        tracers.push_back(
+            std::make_unique<BranchTracer>(map_, limits_, *start.point, std::nullopt));
       }
       trace(tracers);
       for (size_t i = 0; i < chosen.size(); ++i)
-        if (starts_[chosen[i]].branch < 0) add_traced(chosen[i], *tracers[i]);
+        if (starts[chosen[i]].branch < 0) found_.add_traced(chosen[i], *tracers[i]);
     }
     if (!stopped_) guarded([&] { report(); });
   }
 
-  // A branch of one point.
-  void add_single(size_t index, BranchEnd end) {
-    Branch branch;
-    TracePoint point;
-    point.z = starts_[index].z;
-    point.tangent.assign(point.z.size(), 0);
-    BranchCurve curve(map_);
-    const MapPoint& here = curve.evaluate(point.z);
-    point.energy = map_.to_energy(here.energy());
-    point.morse_index = spectrum_of(here.jacobian(), map_.rank()).above(kDegenerate);
-    append(branch, point, 1, 0);
-    branch.last = end;
-    branch.starts = {static_cast<ptrdiff_t>(index)};
-    starts_[index].branch = static_cast<ptrdiff_t>(list_.branches.size());
-    list_.branches.push_back(std::move(branch));
-  }
-
-  void add_traced(size_t index, const BranchTracer& tracer) {
-    const auto number = static_cast<ptrdiff_t>(list_.branches.size());
-    Branch branch;
-    for (const TracePoint& point : tracer.points()) {
-      append(branch, point, 1, 0);
-      if (point.event >= 0) add_event(branch, tracer.events()[at(point.event)], number);
+  // Where branches may leave the crossings found so far; false where there is nothing new.
+  bool explore_crossings() {
+    leads_.clear();
+    for (size_t id = 0; id < found_.events.size(); ++id) {
+      KnownEvent& event = found_.events[id];
+      if (!event.wants_exploring()) continue;
+      event.explored = true;
+      BranchCurve curve(map_);
+      if (event.is_simple_crossing()) {
+        if (const auto direction = other_branch(curve, event.located))
+          leads_.push_back({id, {*direction, Coordinates(direction->size()), true}});
+        continue;
+      }
+      const auto stop = [this] { return stop_now(); };
+      for (CrossingDirection& along : crossing_directions(curve, event.located, stop))
+        if (!event.holds(along.direction)) leads_.push_back({id, std::move(along)});
     }
-    branch.last = tracer.end();
-    claim(branch, starts_[index].z, number);
-    claim_end(branch, tracer, number);
-    list_.branches.push_back(std::move(branch));
+    return !leads_.empty();
   }
 
-  // The given fixed points at which a branch comes back to the beta of all.
-  void claim_end(Branch& branch, const BranchTracer& tracer, ptrdiff_t number) {
-    if (tracer.end() == BranchEnd::start_beta) claim(branch, tracer.points().back().z, number);
-  }
-
-  // More than one if a point was given several times.
-  void claim(Branch& branch, const Coordinates& z, ptrdiff_t number) {
-    for (size_t j = 0; j < starts_.size(); ++j) {
-      if (starts_[j].branch >= 0 || distance(starts_[j].z, z) > kSamePoint) continue;
-      starts_[j].branch = number;
-      branch.starts.push_back(static_cast<ptrdiff_t>(j));
-    }
-  }
-
-  static double distance(const Coordinates& a, const Coordinates& b) {
-    double most = 0;
-    for (size_t k = 0; k < a.size(); ++k) most = std::max(most, std::fabs(a[k] - b[k]));
-    return most;
-  }
-
-  void append(Branch& branch, const TracePoint& point, double sign, double start) const {
-    const double s = point.z.back();
-    branch.beta.push_back(s == limits_.from ? network_.beta()
-                          : s == limits_.to ? options_.beta_to
-                                            : map_.to_beta(s));
-    const auto state = map_.to_state(point.z), slope = map_.to_direction(point.tangent);
-    branch.states.insert(branch.states.end(), state.begin(), state.end());
-    for (const double value : slope) branch.state_slopes.push_back(sign * value);
-    branch.log_beta_slopes.push_back(sign * point.tangent.back());
-    branch.arclength.push_back(start + sign * point.arclength);
-    branch.energy.push_back(point.energy);
-    branch.morse_index.push_back(point.morse_index);
-  }
-
-  // The event of the last point of a branch.
-  void add_event(Branch& branch, const LocatedEvent& event, ptrdiff_t number) {
-    size_t id = 0;
-    while (id < events_.size() &&
-           !(same_event(events_[id].located.place.z, event.place.z, event.multiplicity > 1) &&
-             events_[id].located.multiplicity == event.multiplicity))
-      ++id;
-    if (id == events_.size()) events_.push_back({event, {}, false});
-    auto& on = events_[id].branches;
-    if (std::find(on.begin(), on.end(), number) == on.end()) on.push_back(number);
-    branch.events.push_back(static_cast<ptrdiff_t>(id));
-    branch.places.push_back(branch.size() - 1);
-  }
-
-  // Branches that cross the known ones, and those that cross these, until there are no more.
   void follow_crossings() {
-    while (!stopped_) {
+    for (size_t next = 0; next < leads_.size() && !stopped_;) {
       std::vector<size_t> chosen;
       Tracers tracers;
-      for (size_t id = 0; id < events_.size() && chosen.size() < kBlock / 2; ++id) {
-        if (!events_[id].wants_exploring()) continue;
-        events_[id].explored = true;
-        BranchCurve curve(map_);
-        const auto direction = other_branch(curve, events_[id].located);
-        if (!direction) continue;
-        chosen.push_back(id);
+      for (; next < leads_.size() && chosen.size() < kBlock / 2; ++next) {
+        const KnownEvent& event = found_.events[leads_[next].event];
+        if (event.holds(leads_[next].along.direction)) continue;
+        chosen.push_back(next);
         for (const double sign : {-1.0, 1.0}) {
-          CurvePoint start = events_[id].located.place;
-          for (size_t k = 0; k < direction->size(); ++k) start.tangent[k] = sign * (*direction)[k];
-          tracers.push_back(std::make_unique<BranchTracer>(map_, limits_, std::move(start), true));
+          CurvePoint start = event.located.place;
+          for (size_t k = 0; k < start.tangent.size(); ++k)
+            start.tangent[k] = sign * leads_[next].along.direction[k];
+          tracers.push_back(std::make_unique<BranchTracer>(map_, limits_, std::move(start),
+                                                           leads_[next].along.bend));
         }
       }
-      if (chosen.empty()) break;
       trace(tracers);
-      for (size_t i = 0; i < chosen.size(); ++i)
-        if (events_[chosen[i]].branches.size() == 1)
-          add_crossing_branch(chosen[i], *tracers[2 * i], *tracers[2 * i + 1]);
-    }
-    for (KnownEvent& event : events_) list_.events.push_back(to_event(event));
-  }
-
-  // Both halves of the branch that crosses at an event, as one.
-  void add_crossing_branch(size_t id, const BranchTracer& back, const BranchTracer& forth) {
-    const auto number = static_cast<ptrdiff_t>(list_.branches.size());
-    const bool closed = forth.end() == BranchEnd::crossing;
-    const double start = closed ? 0 : back.points().back().arclength;
-    Branch branch;
-    if (!closed)
-      for (auto point = back.points().rbegin(); point + 1 != back.points().rend(); ++point) {
-        append(branch, *point, -1, start);
-        if (point->event >= 0) add_event(branch, back.events()[at(point->event)], number);
+      for (size_t i = 0; i < chosen.size(); ++i) {
+        const Lead& lead = leads_[chosen[i]];
+        // Not a single step: there is no such branch.
+        if (tracers[2 * i]->points().size() == 1 && tracers[2 * i + 1]->points().size() == 1)
+          continue;
+        found_.add_crossing_branch(lead.event, lead.along, *tracers[2 * i], *tracers[2 * i + 1]);
       }
-    for (const TracePoint& point : forth.points()) {
-      append(branch, point, 1, start);
-      if (&point == &forth.points().front())
-        add_event(branch, events_[id].located, number);
-      else if (point.event >= 0)
-        add_event(branch, forth.events()[at(point.event)], number);
     }
-    branch.first = closed ? BranchEnd::crossing : back.end();
-    branch.last = forth.end();
-    if (!closed) claim_end(branch, back, number);
-    claim_end(branch, forth, number);
-    list_.branches.push_back(std::move(branch));
   }
 
-  BranchEvent to_event(const KnownEvent& event) const {
-    BranchEvent out;
-    out.kind = event.located.kind;
-    out.beta = map_.to_beta(event.located.place.z.back());
-    out.state = map_.to_state(event.located.place.z);
-    out.multiplicity = event.located.multiplicity;
-    out.branches = event.branches;
-    return out;
-  }
-
-  void certify_folds() {
+  void certify_folds(std::vector<BranchEvent>& events) {
     if (stopped_) return;
     guarded([&] {
-      parallel_for(static_cast<ptrdiff_t>(events_.size()), execution_, [&](ptrdiff_t i, int) {
-        BranchEvent& event = list_.events[at(i)];
+      parallel_for(static_cast<ptrdiff_t>(events.size()), execution_, [&](ptrdiff_t i, int) {
+        BranchEvent& event = events[at(i)];
         if (event.kind != EventKind::fold) return;
-        std::vector<double> v = map_.to_direction(events_[at(i)].located.null_vector);
+        std::vector<double> v = map_.to_direction(found_.events[at(i)].located.null_vector);
         const double length = norm(v);
         for (double& value : v) value /= length;
-        const FoldCertificate proof = certify_fold(network_, event.state, v, event.beta);
+        const FoldCertificate proof =
+            certify_fold(network_, options_.terms, event.state, v, event.beta);
         event.certified = proof.certified;
         event.radius = proof.radius;
         event.beta_radius = proof.beta_radius;
@@ -379,9 +275,8 @@ class Follower {
   const int slice_;
   bool stopped_ = false;
   BranchEnd reason_ = BranchEnd::interrupted;  // of stopping
-  std::vector<Start> starts_;
-  std::vector<KnownEvent> events_;
-  BranchList list_;
+  BranchAssembly found_;
+  std::vector<Lead> leads_;
 };
 
 }  // namespace
@@ -393,7 +288,7 @@ BranchList follow_branches(const Network<double>& network, const double* states,
 
 Corrected correct_states(const Network<double>& network, const double* states, ptrdiff_t count,
                          const Execution& execution) {
-  const ContinuationMap map(network);
+  const ContinuationMap map(network, {network.log_weights(), {}});
   const ptrdiff_t dim = network.dim();
   Corrected out{std::vector<double>(states, states + count * dim),
                 std::vector<std::uint8_t>(at(count))};

@@ -24,10 +24,11 @@ double inner(const double* a, const double* b, ptrdiff_t count) {
 
 }  // namespace
 
-ContinuationMap::ContinuationMap(const Network<double>& network)
+ContinuationMap::ContinuationMap(const Network<double>& network, const LogitTerms& terms)
     : n_(network.size()),
       hull_(affine_hull(network.patterns().data(), network.size(), network.dim())),
-      log_weights_(network.log_weights()) {
+      log_weights_(terms.log_weights),
+      offsets_(terms.offsets) {
   rank_ = std::max<ptrdiff_t>(hull_.rank, 1);
   patterns_ = hull_.patterns;
   patterns_.resize(at(n_ * rank_));  // a single point keeps one coordinate, all zero
@@ -49,7 +50,24 @@ ContinuationMap::ContinuationMap(const Network<double>& network)
     largest = std::max(largest, std::sqrt(square));
   }
   if (largest > rounding) scale_ = largest;  // else all patterns are one
+  if (!offsets_.empty()) move_to(mean);
   for (double& y : patterns_) y /= scale_;
+  for (double& m : shift_) m /= scale_;
+  for (double& a : offsets_) a /= scale_ * scale_;
+}
+
+// With x = y + m and xi = eta + m, x . xi + a = y . eta + (a + m . y) + what all patterns share:
+// the offsets take up where the origin is. Near the mean their parts cancel that would round most.
+void ContinuationMap::move_to(const std::vector<double>& mean) {
+  shift_ = mean;
+  for (ptrdiff_t i = 0; i < n_; ++i) {
+    double* y = patterns_.data() + i * rank_;
+    for (ptrdiff_t k = 0; k < rank_; ++k) y[k] -= mean[at(k)];
+    offsets_[at(i)] += inner(mean.data(), y, rank_);
+  }
+  const size_t dim = hull_.base.size();
+  for (ptrdiff_t r = 0; r < hull_.rank; ++r)
+    for (size_t k = 0; k < dim; ++k) hull_.base[k] += mean[at(r)] * hull_.basis[at(r) * dim + k];
 }
 
 Coordinates ContinuationMap::from_state(const double* state, double beta) const {
@@ -57,6 +75,7 @@ Coordinates ContinuationMap::from_state(const double* state, double beta) const 
   Coordinates z(at(rank_ + 1));
   for (ptrdiff_t r = 0; r < hull_.rank; ++r)
     z[at(r)] = inner(state, hull_.basis.data() + r * dim, dim) / scale_;
+  for (size_t r = 0; r < shift_.size(); ++r) z[r] -= shift_[r];
   z[at(rank_)] = to_s(beta);
   return z;
 }
@@ -88,11 +107,14 @@ double ContinuationMap::to_energy(double scaled) const {
 void MapPoint::evaluate(const Coordinates& z, bool with_jacobian) {
   const ptrdiff_t n = map_.size(), rank = map_.rank();
   inverse_temperature_ = std::exp(z.back());
+  scores_.resize(at(n));
+  isa::table().dense->matrix_vector(map_.patterns(), z.data(), n, rank, scores_.data());
+  if (!map_.offsets().empty())
+    for (size_t i = 0; i < scores_.size(); ++i) scores_[i] += map_.offsets()[i];
   weights_.resize(at(n));
-  isa::table().dense->matrix_vector(map_.patterns(), z.data(), n, rank, weights_.data());
   double top = -HUGE_VAL;
   for (size_t i = 0; i < weights_.size(); ++i) {
-    weights_[i] *= inverse_temperature_;
+    weights_[i] = inverse_temperature_ * scores_[i];
     if (!map_.log_weights().empty()) weights_[i] += map_.log_weights()[i];
     top = std::max(top, weights_[i]);
   }
@@ -119,29 +141,48 @@ void MapPoint::evaluate(const Coordinates& z, bool with_jacobian) {
   }
   jacobian_.resize(at(rank * rank));
   isa::table().dense->gram_columns(rows_.data(), n, rank, jacobian_.data());
-  push_.resize(at(rank));
-  for (ptrdiff_t k = 0; k < rank; ++k)
-    push_[at(k)] = inner(jacobian_.data() + k * rank, z.data(), rank);
+  // g less its mean, from centred patterns: nothing cancels but in the offsets.
+  spread_.resize(at(n));
+  double offset = 0;
+  if (!map_.offsets().empty()) offset = inner(weights_.data(), map_.offsets().data(), n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    spread_[at(i)] = inner(centred_.data() + i * rank, z.data(), rank);
+    if (!map_.offsets().empty()) spread_[at(i)] += map_.offsets()[at(i)] - offset;
+  }
+  push_ = moment(spread_);
+  for (double& value : push_) value *= inverse_temperature_;
 }
 
-double MapPoint::third(const double* a, const double* b, const double* c) const {
+std::vector<double> MapPoint::along(const Coordinates& w) const {
   const ptrdiff_t rank = map_.rank();
+  std::vector<double> out(weights_.size());
+  for (ptrdiff_t i = 0; i < map_.size(); ++i)
+    out[at(i)] = inner(centred_.data() + i * rank, w.data(), rank) + w.back() * spread_[at(i)];
+  return out;
+}
+
+double MapPoint::third(const std::vector<double>& a, const std::vector<double>& b,
+                       const std::vector<double>& c) const {
   double sum = 0;
-  for (ptrdiff_t i = 0; i < map_.size(); ++i) {
-    const double* u = centred_.data() + i * rank;
-    sum += weights_[at(i)] * inner(u, a, rank) * inner(u, b, rank) * inner(u, c, rank);
-  }
+  for (size_t i = 0; i < weights_.size(); ++i) sum += weights_[i] * a[i] * b[i] * c[i];
   return inverse_temperature_ * inverse_temperature_ * sum;
 }
 
-double MapPoint::third_magnitude(const double* a) const {
-  const ptrdiff_t rank = map_.rank();
+double MapPoint::third_magnitude(const std::vector<double>& a) const {
   double sum = 0;
-  for (ptrdiff_t i = 0; i < map_.size(); ++i) {
-    const double along = std::fabs(inner(centred_.data() + i * rank, a, rank));
-    sum += weights_[at(i)] * along * along * along;
-  }
+  for (size_t i = 0; i < weights_.size(); ++i)
+    sum += weights_[i] * std::fabs(a[i]) * std::fabs(a[i]) * std::fabs(a[i]);
   return inverse_temperature_ * inverse_temperature_ * sum;
+}
+
+std::vector<double> MapPoint::moment(const std::vector<double>& c) const {
+  const ptrdiff_t rank = map_.rank();
+  std::vector<double> out(at(rank));
+  for (ptrdiff_t i = 0; i < map_.size(); ++i) {
+    const double factor = c[at(i)] * weights_[at(i)];
+    for (ptrdiff_t k = 0; k < rank; ++k) out[at(k)] += factor * centred_[at(i * rank + k)];
+  }
+  return out;
 }
 
 std::vector<double> MapPoint::derivative_along(const double* v) const {

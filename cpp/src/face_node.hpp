@@ -76,6 +76,9 @@ class FaceNode {
     }
   }
 
+  // The trace of the inverse of the Gram matrix of the differences, which bounds its norm.
+  double inverse_norm() const { return levels_.empty() ? 0 : levels_.back().inverse_norm; }
+
   // Bounds on the errors of the weights and, from them, of score differences.
   double weight_error(double absolute_sum) const {
     const double inverse = levels_.empty() ? 0 : levels_.back().inverse_norm;

@@ -26,8 +26,9 @@ Interval dot(const Interval* a, const Interval* b, size_t count) {
 // The extended system and its derivative over a box of (xi, v, beta).
 class FoldSystem {
  public:
-  explicit FoldSystem(const Network<double>& network)
+  FoldSystem(const Network<double>& network, const LogitTerms& terms)
       : network_(network),
+        terms_(terms),
         n_(static_cast<size_t>(network.size())),
         dim_(static_cast<size_t>(network.dim())) {}
 
@@ -53,7 +54,8 @@ class FoldSystem {
     return out;
   }
 
-  // [I - J, 0, -J xi / beta; -M, I - J, -(J v + M xi) / beta; 0, 2 v', 0]
+  // [I - J, 0, -J xi / beta; -M, I - J, -(J v + M xi) / beta; 0, 2 v', 0], and what offsets add to
+  // the last column.
   Intervals derivative() const {
     const size_t m = order();
     Intervals out(m * m, point(0));
@@ -64,8 +66,8 @@ class FoldSystem {
         out[(dim_ + i) * m + dim_ + j] = entry;
         out[(dim_ + i) * m + j] = -curvature_[i * dim_ + j];
       }
-      const Interval push = dot(&jacobian_[i * dim_], xi_, dim_);
-      const Interval turn = product_[i] + dot(&curvature_[i * dim_], xi_, dim_);
+      const Interval push = dot(&jacobian_[i * dim_], xi_, dim_) + offset_push_[i];
+      const Interval turn = product_[i] + dot(&curvature_[i * dim_], xi_, dim_) + offset_turn_[i];
       out[i * m + 2 * dim_] = -(push / beta_);
       out[(dim_ + i) * m + 2 * dim_] = -(turn / beta_);
       out[2 * dim_ * m + dim_ + i] = point(2) * v_[i];
@@ -76,15 +78,16 @@ class FoldSystem {
  private:
   const double* pattern(size_t i) const { return network_.patterns().data() + i * dim_; }
   double log_weight(size_t i) const {
-    return network_.log_weights().empty() ? 0 : network_.log_weights()[i];
+    return terms_.log_weights.empty() ? 0 : terms_.log_weights[i];
   }
+  double offset(size_t i) const { return terms_.offsets.empty() ? 0 : terms_.offsets[i]; }
 
   // p = softmax, from logits less that of the pattern which is ahead at the middle of the box.
   void weigh() {
     size_t top = 0;
     double highest = -HUGE_VAL;
     for (size_t i = 0; i < n_; ++i) {
-      double logit = log_weight(i);
+      double logit = log_weight(i) + beta_.lo * offset(i);
       for (size_t k = 0; k < dim_; ++k) logit += beta_.lo * pattern(i)[k] * xi_[k].lo;
       if (logit > highest) {
         highest = logit;
@@ -94,7 +97,7 @@ class FoldSystem {
     weights_.resize(n_);
     Interval sum = point(0);
     for (size_t i = 0; i < n_; ++i) {
-      Interval gap = point(0);
+      Interval gap = point(offset(i)) - point(offset(top));
       for (size_t k = 0; k < dim_; ++k)
         gap = gap + (point(pattern(i)[k]) - point(pattern(top)[k])) * xi_[k];
       weights_[i] = exp(beta_ * gap + (point(log_weight(i)) - point(log_weight(top))));
@@ -110,12 +113,21 @@ class FoldSystem {
     jacobian_.assign(dim_ * dim_, point(0));
     curvature_.assign(dim_ * dim_, point(0));
     product_.assign(dim_, point(0));
+    offset_push_.assign(dim_, point(0));
+    offset_turn_.assign(dim_, point(0));
+    Interval mean_offset = point(0);
+    for (size_t i = 0; i < n_; ++i) mean_offset = mean_offset + weights_[i] * point(offset(i));
     Intervals centred(dim_);
     for (size_t i = 0; i < n_; ++i) {
       for (size_t k = 0; k < dim_; ++k) centred[k] = point(pattern(i)[k]) - mean_[k];
       const Interval along = dot(centred.data(), v_, dim_);
       const Interval first = beta_ * weights_[i], second = beta_ * first * along;
+      const Interval spread = point(offset(i)) - mean_offset;
       for (size_t j = 0; j < dim_; ++j) {
+        if (!terms_.offsets.empty()) {
+          offset_push_[j] = offset_push_[j] + first * spread * centred[j];
+          offset_turn_[j] = offset_turn_[j] + second * spread * centred[j];
+        }
         product_[j] = product_[j] + first * along * centred[j];
         for (size_t k = 0; k < dim_; ++k) {
           const Interval square = centred[j] * centred[k];
@@ -127,10 +139,12 @@ class FoldSystem {
   }
 
   const Network<double>& network_;
+  const LogitTerms& terms_;
   size_t n_, dim_;
   const Interval *xi_ = nullptr, *v_ = nullptr;
   Interval beta_ = point(1);
   Intervals weights_, mean_, jacobian_, curvature_, product_;
+  Intervals offset_push_, offset_turn_;
 };
 
 // An approximate inverse, by Gauss-Jordan elimination with row pivoting; empty where there is none.
@@ -173,11 +187,12 @@ double magnitude(Interval x) { return std::max(std::fabs(x.lo), std::fabs(x.hi))
 
 }  // namespace
 
-FoldCertificate certify_fold(const Network<double>& network, const std::vector<double>& state,
-                             const std::vector<double>& v, double beta) {
+FoldCertificate certify_fold(const Network<double>& network, const LogitTerms& terms,
+                             const std::vector<double>& state, const std::vector<double>& v,
+                             double beta) {
   if (network.dim() > kMostFoldDimensions || !arithmetic_is_sound()) return {};
   const auto dim = static_cast<size_t>(network.dim());
-  FoldSystem system(network);
+  FoldSystem system(network, terms);
   const size_t m = system.order();
   Intervals centre;
   for (const double x : state) centre.push_back(point(x));

@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "hopfix/network.hpp"
+#include "hopfix/continuation.hpp"
 
 namespace hopfix {
 
@@ -24,7 +24,8 @@ inline constexpr std::ptrdiff_t kMostFoldDimensions = 64;
 
 // state and v (dim each, |v| near 1) close to the fold. O(n dim^2 + dim^3). Never certified where
 // the thread does not round to nearest.
-FoldCertificate certify_fold(const Network<double>& network, const std::vector<double>& state,
-                             const std::vector<double>& v, double beta);
+FoldCertificate certify_fold(const Network<double>& network, const LogitTerms& terms,
+                             const std::vector<double>& state, const std::vector<double>& v,
+                             double beta);
 
 }  // namespace hopfix

@@ -1,151 +1,79 @@
 // Whether a face of the power diagram may hold the point of a critical face.
+//
+// Let I be critical, J a subset of it and C the patterns that may join J, so that I lies in J and C
+// together, E its energy |xi|^2 / 2 - c at xi = xi_I. Weights w, free on J and <= 0 elsewhere, with
+// sum s and e = sum w_k x_k, give sum w_k (s_k - c) >= 0, that is c s <= e . xi + sum w_k a_k. So
+//
+//   s = 1:   E >= |xi - e|^2 / 2 - |e|^2 / 2 - sum w_k a_k            (1)
+//   s = 0:   e . xi + sum w_k a_k >= 0, for some xi in the hull of the patterns
+//
+// And E is the largest value of -|sum q_i x_i|^2 / 2 - sum q_i a_i over weights q >= 0 on I with
+// sum 1, as the weights of I make this concave function stationary; on J and C together it is no
+// less, and by duality at most
+//
+//   U = |eta|^2 / 2 + max_i (-x_i . eta - a_i)   for any eta.         (2)
+//
+// Where a bound (1) exceeds a bound (2) there is no such I. Else |xi - e|^2 <= 2 (U - L), and m in
+// C with weights mu on J, sum 1, and g = x_m - sum mu_j x_j must satisfy |g . e + a_m - sum mu_j
+// a_j|
+// <= |g| |xi - e|: it can leave C otherwise. Each inequality is evaluated from the weights at hand,
+// however they were found, with all rounding bounded: nothing is left out that is not proved empty.
+//
+// Without offsets c = |xi|^2, and s = 1 gives |xi| <= |e|. Where e vanishes xi is the origin.
 #pragma once
 
+#include "exact_face.hpp"
 #include "face_node.hpp"
 
 namespace hopfix {
 
-// The quadratic programme min |xi|^2 / 2 - c over V_J by the dual active-set method: pattern sets
-// S = J and W, weights free on J and <= 0 on W; the most violated score joins W, and members of W
-// whose weight reaches 0 leave.
+// The quadratic programme min |xi|^2 / 2 - c over V_J by the dual active-set method (Goldfarb and
+// Idnani 1983): pattern sets S = J and W, weights free on J and <= 0 on W; the most violated score
+// joins W, and members of W whose weight reaches 0 leave.
 class PowerCell {
  public:
-  explicit PowerCell(const PatternGram& gram)
-      : gram_(gram), node_(gram), scores_(static_cast<std::size_t>(gram.n)) {}
+  // The bound (2) for all patterns, O(n^2); a cell takes it, as all of them share it.
+  static double overall_bound(const PatternGram& gram, ExactFaces& exact);
+  PowerCell(const PatternGram& gram, ExactFaces& exact, double overall)
+      : gram_(gram),
+        exact_(exact),
+        upper_(overall),
+        node_(gram),
+        scores_(static_cast<std::size_t>(gram.n)) {}
 
-  // False only if rule (a) or (b) of critical_faces.hpp excludes a critical superset.
-  bool may_hold(const FaceNode& start) {
-    const std::size_t fixed = start.members().size();
-    node_ = start;
-    node_.weights(p_);
-    for (int step = 0; step < 100; ++step) {
-      if (at_origin() || bound() > 4 * gram_.scale) return false;
-      const std::ptrdiff_t k = most_violated();
-      if (k < 0) return true;
-      if (!admit(k, fixed)) return outcome_;
-    }
-    return true;
-  }
+  // False only if no critical face but those at the origin contains the members of `start` and, of
+  // the other patterns, any of `candidates` (null: any at all). Candidates that are in no such face
+  // are removed.
+  bool may_hold(const FaceNode& start, std::vector<std::ptrdiff_t>* candidates);
 
-  // Whether one of the weights met on the way, free on the first start.size() members and, to
-  // rounding, <= 0 on the others, proves something: proves(members, weights).
-  template <class Proves>
-  bool meets(const FaceNode& start, const Proves& proves) {
-    const std::size_t fixed = start.members().size();
-    node_ = start;
-    node_.weights(p_);
-    for (int step = 0; step < 100; ++step) {
-      if (proves(node_.members(), p_)) return true;
-      if (at_origin()) return false;
-      const std::ptrdiff_t k = most_violated();
-      if (k < 0) return false;
-      ray_ = false;
-      if (!admit(k, fixed)) return ray_ && ray_meets(k, proves);
-    }
-    return false;
-  }
+  // Where the origin was taken for the only possible point without proof: faces further from it
+  // than this were not left out.
+  double origin_radius() const { return origin_radius_; }
 
  private:
-  // Along a direction in which the bound grows for ever.
-  template <class Proves>
-  bool ray_meets(std::ptrdiff_t k, const Proves& proves) {
-    std::vector<std::ptrdiff_t> members = node_.members();
-    members.push_back(k);
-    const std::vector<double> start = p_;
-    for (double step = 4 * gram_.scale / violation_; step < 1e9; step *= 8) {
-      p_ = start;
-      for (std::size_t i = 0; i < p_.size(); ++i) p_[i] += step * mu_[i];
-      p_.push_back(-step);
-      if (proves(members, p_)) return true;
-    }
-    return false;
-  }
-
-  double absolute_sum() const {
-    double sum = 0;
-    for (const double weight : p_) sum += std::abs(weight);
-    return sum;
-  }
-
-  // p . (G p)
-  double square() const {
-    double sum = 0;
-    for (std::size_t i = 0; i < p_.size(); ++i)
-      for (std::size_t j = 0; j < p_.size(); ++j)
-        sum += p_[i] * p_[j] * gram_(node_.members()[i], node_.members()[j]);
-    return sum;
-  }
-
-  bool at_origin() const {
-    if (!gram_.no_offsets) return false;
-    const double sum = absolute_sum();
-    return square() <= 1e-14 * gram_.scale * sum * sum;
-  }
-
-  double bound() const {
-    if (gram_.no_offsets) return 0;
-    double value = -0.5 * square();
-    for (std::size_t i = 0; i < p_.size(); ++i) value -= p_[i] * gram_.offset(node_.members()[i]);
-    return value;
-  }
-
-  std::ptrdiff_t most_violated() {
-    add_scores(gram_, node_.members(), p_, 0, gram_.n, scores_.data());
-    const double c = scores_[static_cast<std::size_t>(node_.members()[0])];
-    for (const std::ptrdiff_t i : node_.members()) scores_[static_cast<std::size_t>(i)] = -HUGE_VAL;
-    const auto most = std::max_element(scores_.begin(), scores_.end());
-    violation_ = *most - c;
-    return violation_ > node_.score_error(absolute_sum()) ? most - scores_.begin() : -1;
-  }
-
-  // Lets k join; false if the search is over, with outcome_ its result.
-  bool admit(std::ptrdiff_t k, std::size_t fixed) {
-    double own = 0, left = violation_;
-    while (true) {
-      const double distance = node_.project(k, mu_);
-      const bool dependent = !(distance > kDependent * gram_.scale);
-      std::size_t blocking = 0;
-      double step = dependent ? HUGE_VAL : left / distance;
-      for (std::size_t l = fixed; l < p_.size(); ++l)
-        if (mu_[l] > 0 && -p_[l] / mu_[l] < step) {
-          step = -p_[l] / mu_[l];
-          blocking = l;
-        }
-      if (step == HUGE_VAL) {
-        ray_ = true;
-        // The bound grows by left^2 / (2 distance), distance at most the threshold.
-        outcome_ = !(left * left > 64 * gram_.scale * std::max(distance, 1e-15 * gram_.scale));
-        return false;
-      }
-      for (std::size_t i = 0; i < p_.size(); ++i) p_[i] += step * mu_[i];
-      own -= step;
-      if (blocking == 0) {
-        if (!node_.push(k)) {
-          outcome_ = true;
-          return false;
-        }
-        p_.push_back(own);
-        return true;
-      }
-      left -= step * distance;
-      remove(blocking);
-    }
-  }
-
-  void remove(std::size_t which) {
-    std::vector<std::ptrdiff_t> members = node_.members();
-    members.erase(members.begin() + static_cast<std::ptrdiff_t>(which));
-    p_.erase(p_.begin() + static_cast<std::ptrdiff_t>(which));
-    node_.start(members[0]);
-    for (std::size_t i = 1; i < members.size(); ++i) node_.push(members[i]);
-  }
+  double absolute_sum() const;
+  double sum_excess() const;
+  double square() const;
+  double lower_bound() const;
+  double upper_bound(const std::vector<std::ptrdiff_t>& members,
+                     const std::vector<std::ptrdiff_t>& candidates);
+  bool drop_candidates(std::size_t fixed, std::vector<std::ptrdiff_t>& candidates);
+  bool at_origin(std::size_t fixed);
+  bool origin_is_certain(std::size_t fixed, double distance);
+  std::ptrdiff_t most_violated();
+  bool admit(std::ptrdiff_t k, std::size_t fixed);
+  bool has_no_point(std::ptrdiff_t k);
+  void remove(std::size_t which);
+  // Of sums of weights times inner products, of weights of that absolute sum.
+  double rounding(double absolute) const;
 
   const PatternGram& gram_;
+  ExactFaces& exact_;
+  const double upper_;
   FaceNode node_;
-  std::vector<double> p_, mu_, scores_;
-  double violation_ = 0;
+  std::vector<double> p_, mu_, scores_, shares_, own_scores_;
+  double violation_ = 0, origin_radius_ = 0;
   bool outcome_ = true;
-  bool ray_ = false;  // whether it ended along a direction without bound
 };
 
 }  // namespace hopfix

@@ -12,8 +12,8 @@
 #include "hopfix/interval.hpp"
 #include "hopfix/isa.hpp"
 #include "kernels/table.hpp"
-#include "power_cell.hpp"
 #include "support_bound.hpp"
+#include "support_multipliers.hpp"
 #include "support_region.hpp"
 
 namespace hopfix {
@@ -287,7 +287,7 @@ class Worker {
   const int worker_;
   SupportContractor contractor_;
   SupportBound bound_;
-  PowerCell cell_;
+  SupportMultipliers cell_;
   decltype(problem_.certifier.workspace()) certify_;
   const std::vector<size_t>* candidates_ = nullptr;
   Members heavy_;

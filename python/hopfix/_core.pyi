@@ -128,12 +128,14 @@ def fixed_points_by_faces(
 def follow_branches(
     network: Network64,
     states: NDArray[np.float64],
+    offsets: NDArray[np.float64] | None,
+    log_weights: NDArray[np.float64] | None,
     beta_to: float,
     max_steps: int,
     time_limit: float,
     progress: Callable[[int, int], object] | None,
     threads: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], BaseException | None]: ...
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool, BaseException | None]: ...
 def correct_states(
     network: Network64, states: NDArray[np.float64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
@@ -257,3 +259,22 @@ def sample_attention_fields(
     count: int,
     threads: int,
 ) -> NDArray[np.float64]: ...
+def sufficient_betas(
+    patterns: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    isolated: bool,
+    lemma: bool,
+    shrink: float,
+    threads: int,
+) -> list[dict[str, Any]]: ...
+def check_sufficient_beta(
+    patterns: NDArray[np.float64],
+    face: NDArray[np.int64],
+    isolated: bool,
+    beta: float,
+    shrink: float,
+    thickness: float,
+    facet_weights: NDArray[np.float64],
+    margin_strategies: NDArray[np.float64],
+    facet_strategies: NDArray[np.float64],
+) -> bool: ...

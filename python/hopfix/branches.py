@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray, as_positive, as_states
+from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
+from hopfix._comparison import Comparison, compare
+from hopfix._logit_terms import LogitTerms
+from hopfix._passages import cubic_guesses, distinct, spread
 from hopfix._search import Progress
 from hopfix.fixed_points import FixedPoints, Undecided, assemble
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
     from hopfix.network import Hopfield
 
-__all__ = ["Branch", "BranchEvent", "Branches"]
+__all__ = ["Branch", "BranchEvent", "Branches", "Comparison", "from_infinity", "from_zero"]
 
-# A given state may be off by so much, relative to max(1, ‖ξ‖).
-_RESIDUAL = {"f": 1e-4, "d": 1e-8}
 _WHOLE_ENDS = ("start", "start_beta", "beta_to", "crossing")
 
 
@@ -45,6 +44,7 @@ class BranchEvent(NamedTuple):
             `beta_radius` of `beta`; False for all other kinds.
         radius: NaN if not certified.
         beta_radius: NaN if not certified.
+        found: how many of `branches` were found here, and not from the given fixed points.
     """
 
     kind: str
@@ -55,6 +55,17 @@ class BranchEvent(NamedTuple):
     certified: bool
     radius: float
     beta_radius: float
+    found: int = 0
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether branches may meet here that are not in `branches`.
+
+        At a simple crossing there are two. At a multiple one those are looked for that leave
+        along a line which symmetry fixes, or which Newton's method reaches from pseudo-random
+        directions; nothing says that these are all. A degenerate event is not resolved.
+        """
+        return self.kind in ("multiple", "degenerate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +125,23 @@ class Branches:
         branches: the curves, in the order of the fixed points they start from; then those found
             at crossings.
         events: folds and crossings, each once, in the order found.
+        terms: `log_weights` b and `offsets` a (float64 or None) of the logits β(x_i·ξ + a_i) + b_i
+            that hold at every β; the network's own log-weights are b + βa at its own β.
+        faces: of `from_infinity`, the patterns that carry the i-th given fixed point as β → ∞ (the
+            active set of the centre and other degenerate ones); else None.
+        unseeded: of `from_infinity`, the faces from which no certified fixed point was reached,
+            and degenerate sets that are not known to carry one: their branches may be missing.
+        cut_short: True if a limit or an interruption left branches, or faces to start from, out.
     """
 
     network: Hopfield
     beta_to: float
     branches: tuple[Branch, ...]
     events: tuple[BranchEvent, ...]
+    terms: LogitTerms
+    faces: tuple[tuple[int, ...], ...] | None = None
+    unseeded: tuple[tuple[int, ...], ...] = ()
+    cut_short: bool = False
 
     @property
     def folds(self) -> npt.NDArray[np.float64]:
@@ -143,6 +165,15 @@ class Branches:
             f"events {{{events}}}{f', {cut} not followed to their ends' if cut else ''})"
         )
 
+    def network_at(self, beta: float) -> Hopfield:
+        """Return the network at another β."""
+        from hopfix.network import Hopfield
+
+        net = self.network
+        return Hopfield(
+            net.patterns, beta, log_weights=self.terms.at(beta), num_threads=net._threads
+        )
+
     def at(self, beta: float) -> FixedPoints:
         """Return the fixed points on the branches at one β between the network's and `beta_to`.
 
@@ -151,18 +182,14 @@ class Branches:
         was left unfinished: branches that no given fixed point lies on, and that no simple
         crossing leads to, are not seen. `FixedPoints.network` is the network at that β.
         """
-        from hopfix.network import Hopfield
-
         value = as_positive("beta", beta)
         low, high = sorted((self.network.beta, self.beta_to))
         if not low <= value <= high:
             raise ValueError(f"beta: got {value:g}, need {low:g} to {high:g}, as was followed")
         net = self.network
-        there = Hopfield(
-            net.patterns, value, log_weights=net._log_weights, num_threads=net._threads
-        )
+        there = self.network_at(value)
         drawn = [branch for branch in self.branches if len(branch) > 1]
-        guesses = _cubic_guesses(drawn, net.patterns.shape[1], value, value == high)
+        guesses = cubic_guesses(drawn, net.patterns.shape[1], value, value == high)
         states, solved = _core.correct_states(there._core64, guesses, net._threads)
         left = [Undecided(state, "Newton's method failed") for state in states[~solved.view(bool)]]
         left += [
@@ -170,17 +197,59 @@ class Branches:
             for b in self.branches
             if not b.whole
         ]
-        distinct = _distinct(states[solved.view(bool)], 1e-9 * _spread(net.patterns))
-        distinct = distinct.astype(net.dtype).astype(np.float64)
-        columns = _core.certify(there._core64, distinct, net._threads)
-        columns["states"] = distinct
+        left += [Undecided(None, f"no branch was found from the face {f}") for f in self.unseeded]
+        if self.cut_short:
+            left.append(Undecided(None, "the work was cut short"))
+        points = distinct(states[solved.view(bool)], 1e-9 * spread(net.patterns))
+        points = points.astype(net.dtype).astype(np.float64)
+        columns = _core.certify(there._core64, points, net._threads)
+        columns["states"] = points
         return assemble(there, columns, method="follow", proved=False, left=tuple(left))
+
+    def compare(
+        self,
+        beta: float,
+        *,
+        max_boxes: int | None = None,
+        time_limit: float | None = None,
+        progress: Progress | None = None,
+    ) -> Comparison:
+        """Compare `at(beta)` with the exhaustive search there: what do the branches miss?
+
+        Points are told to be the same, or not, by their certified balls alone. The arguments are
+        those of `Hopfield.fixed_points("cells")`.
+        """
+        found = self.at(beta)
+        return compare(
+            found,
+            found.network.fixed_points(
+                "cells", max_boxes=max_boxes, time_limit=time_limit, progress=progress
+            ),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to an .npz file, replacing `path` in one step."""
+        from hopfix._branch_files import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Branches:
+        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        from hopfix._branch_files import load
+
+        return load(path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as lists, numbers and strings, ready for strict `json.dumps`."""
         return {
             "beta_from": self.network.beta,
             "beta_to": self.beta_to,
+            "log_weights": _listed(self.terms.log_weights),
+            "offsets": _listed(self.terms.offsets),
+            "faces": None if self.faces is None else [list(face) for face in self.faces],
+            "unseeded": [list(face) for face in self.unseeded],
+            "cut_short": self.cut_short,
             "folds": self.folds.tolist(),
             "branches": [
                 {
@@ -221,140 +290,100 @@ class Branches:
         return bifurcation(self, quantity, ax)
 
 
-def _spread(patterns: FloatArray) -> float:
-    centred = patterns.astype(np.float64) - patterns.astype(np.float64).mean(axis=0)
-    return float(np.sqrt((centred**2).sum(axis=1).max())) or 1.0
+def _listed(array: npt.NDArray[np.float64] | None) -> list[float] | None:
+    return None if array is None else array.tolist()
 
 
-def _cubic_guesses(
-    branches: Sequence[Branch], dim: int, beta: float, highest: bool
-) -> npt.NDArray[np.float64]:
-    """States (K, d) near those of the branches at `beta`, one for each passage of it."""
-    if not branches:
-        return np.empty((0, dim))
-    first, second = [], []
-    for branch in branches:
-        low, high = (
-            np.minimum(branch.beta[:-1], branch.beta[1:]),
-            np.maximum(branch.beta[:-1], branch.beta[1:]),
-        )
-        inside = (low < beta) & (beta <= high) if highest else (low <= beta) & (beta < high)
-        at = np.flatnonzero(inside)
-        columns = (
-            np.log(branch.beta),
-            branch.states.astype(np.float64),
-            branch._log_beta_slopes,
-            branch._state_slopes,
-            branch.arclength,
-        )
-        first.append(tuple(column[at] for column in columns))
-        second.append(tuple(column[at + 1] for column in columns))
-    s0, x0, ds0, dx0, t0 = (np.concatenate(c) for c in zip(*first, strict=True))
-    s1, x1, ds1, dx1, t1 = (np.concatenate(c) for c in zip(*second, strict=True))
-    length, target = t1 - t0, math.log(beta)
-
-    def cubic(t: Any, y0: Any, dy0: Any, y1: Any, dy1: Any, size: Any) -> Any:
-        return (
-            (1 + 2 * t) * (1 - t) ** 2 * y0
-            + t * (1 - t) ** 2 * size * dy0
-            + t * t * (3 - 2 * t) * y1
-            + t * t * (t - 1) * size * dy1
-        )
-
-    low, high = np.zeros(len(length)), np.ones(len(length))
-    for _ in range(50):  # bisection of log β along the cubics
-        middle = (low + high) / 2
-        passed = (cubic(middle, s0, ds0, s1, ds1, length) > target) == (s1 > s0)
-        low, high = np.where(passed, low, middle), np.where(passed, middle, high)
-    t, size = high[:, None], length[:, None]
-    guesses: npt.NDArray[np.float64] = cubic(t, x0, dx0, x1, dx1, size)
-    return guesses
-
-
-def _distinct(states: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[np.float64]:
-    """The states without those within `tolerance` of another, as branches that meet give them."""
-    if len(states) < 2:
-        return states
-    order = np.argsort(states @ np.cos(np.arange(1, states.shape[1] + 1)), kind="stable")
-    sorted_states = states[order]
-    gaps = np.linalg.norm(np.diff(sorted_states, axis=0), axis=1)
-    return sorted_states[np.concatenate(([True], gaps > tolerance))]
-
-
-def follow(
-    network: Hopfield,
+def from_infinity(
+    patterns: npt.ArrayLike,
     beta_to: float,
-    fixed_points: FixedPoints | npt.ArrayLike | None,
     *,
+    offsets: npt.ArrayLike | None = None,
+    log_weights: npt.ArrayLike | None = None,
+    max_size: int | None = None,
+    max_count: int | None = None,
+    max_steps: int = 10_000,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+    num_threads: int | None = None,
+) -> Branches:
+    """Follow the fixed points of the limit β → ∞ down to `beta_to`.
+
+    There they are the critical faces (`hopfix.faces.critical_faces`) of the patterns, with logits
+    β(x_i·ξ + a_i) + b_i, each near ξ_I + O(1/β). The branches start at a finite β, that of the
+    network of the result: the smallest of a sequence (ratio 4) at which, and at the next one,
+    Newton's method reaches from each first-order approximation in 1/β a certified fixed point of
+    the Morse index that the face has, close by and apart from the others. That nothing happens to
+    them above that β is not proved. Faces for which no β of the sequence does are in `unseeded`.
+
+    Args:
+        patterns: (N, d).
+        beta_to: where to follow them to.
+        offsets: (N,) the a_i; −‖x_i‖²/2 gives mean shift. None: zeros.
+        log_weights: (N,) the b_i. None: zeros.
+        max_size: as in `critical_faces`; without all faces branches are missing.
+        max_count: likewise.
+        max_steps: as in `Hopfield.follow`.
+        time_limit: likewise, of all the work.
+        progress: likewise.
+        num_threads: as in `Hopfield`.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+    """
+    from hopfix._limit_seeds import from_infinity as run
+
+    checked, terms, options = _checked(
+        patterns, offsets, log_weights, max_steps, time_limit, progress, num_threads
+    )
+    limits = {"max_size": max_size, "max_count": max_count}
+    return run(checked, as_positive("beta_to", beta_to), terms, limits, **options)
+
+
+def from_zero(
+    patterns: npt.ArrayLike,
+    beta_to: float,
+    *,
+    offsets: npt.ArrayLike | None = None,
+    log_weights: npt.ArrayLike | None = None,
+    max_steps: int = 10_000,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+    num_threads: int | None = None,
+) -> Branches:
+    """Follow the single fixed point of small β (below 4/diam², where ‖J‖ < 1) up to `beta_to`.
+
+    It leads to every branch that is connected with it through crossings, see
+    `BranchEvent.may_have_more`; what is born in folds elsewhere is not reached: see
+    `Branches.compare`. The arguments are those of `from_infinity`.
+    """
+    from hopfix._limit_seeds import from_zero as run
+
+    checked, terms, options = _checked(
+        patterns, offsets, log_weights, max_steps, time_limit, progress, num_threads
+    )
+    return run(checked, as_positive("beta_to", beta_to), terms, **options)
+
+
+def _checked(
+    patterns: npt.ArrayLike,
+    offsets: npt.ArrayLike | None,
+    log_weights: npt.ArrayLike | None,
     max_steps: int,
     time_limit: float | None,
     progress: Progress | None,
-) -> Branches:
-    """Follow the branches; arguments but `fixed_points` are checked by `Hopfield.follow`."""
-    began = time.monotonic()
-    if fixed_points is None:
-        fixed_points = network.fixed_points(time_limit=time_limit)
-    states = _starts(network, fixed_points)
-    left = math.inf
-    if time_limit is not None:
-        left = max(time_limit - (time.monotonic() - began), 1e-3)
-    branches, events, interruption = _core.follow_branches(
-        network._core64, states, beta_to, max_steps, left, progress, network._threads
-    )
-    result = Branches(
-        network=network,
-        beta_to=beta_to,
-        branches=tuple(_branch(columns, network.dtype) for columns in branches),
-        events=tuple(_event(fields, network.dtype) for fields in events),
-    )
-    if interruption is not None:
-        # Ctrl-C is still Ctrl-C, but what was followed is not lost.
-        interruption.partial = result  # type: ignore[attr-defined]
-        raise interruption
-    return result
-
-
-def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The given states in double precision, which must be fixed points of the network."""
-    raw = given.states if isinstance(given, FixedPoints) else given
-    states, _ = as_states("fixed_points", raw, network.patterns.shape[1], network.dtype)
-    residuals = network._residuals(states)
-    allowed = _RESIDUAL[network.dtype.char]
-    wrong = residuals > allowed * np.maximum(1, np.linalg.norm(states, axis=1))
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"fixed_points: state {at} is not a fixed point of this network at beta="
-            f"{network.beta:g} (the update moves it by {residuals[at]:.3g})"
-        )
-    return states.astype(np.float64)
-
-
-def _branch(columns: dict[str, Any], dtype: np.dtype[Any]) -> Branch:
-    return Branch(
-        beta=columns["beta"],
-        states=columns["states"].astype(dtype, copy=False),
-        energy=columns["energy"],
-        morse_index=columns["morse_index"],
-        arclength=columns["arclength"],
-        events=tuple(int(i) for i in columns["events"]),
-        places=columns["places"],
-        starts=tuple(int(i) for i in columns["starts"]),
-        ends=columns["ends"],
-        _log_beta_slopes=columns["log_beta_slopes"],
-        _state_slopes=columns["state_slopes"],
-    )
-
-
-def _event(fields: dict[str, Any], dtype: np.dtype[Any]) -> BranchEvent:
-    certified = bool(fields["certified"])
-    return BranchEvent(
-        kind=fields["kind"],
-        beta=fields["beta"],
-        state=fields["state"].astype(dtype, copy=False),
-        branches=fields["branches"],
-        multiplicity=fields["multiplicity"],
-        certified=certified,
-        radius=fields["radius"] if certified else math.nan,
-        beta_radius=fields["beta_radius"] if certified else math.nan,
-    )
+    num_threads: int | None,
+) -> tuple[FloatArray, LogitTerms, dict[str, Any]]:
+    given = as_patterns("patterns", patterns)
+    n, wide = len(given), np.dtype(np.float64)
+    b: Any = None if log_weights is None else as_vector("log_weights", log_weights, n, wide)
+    a: Any = None if offsets is None else as_vector("offsets", offsets, n, wide)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+    options = {
+        "max_steps": min(as_integer("max_steps", max_steps, 1), 2**62),
+        "time_limit": None if time_limit is None else as_positive("time_limit", time_limit),
+        "progress": progress,
+        "num_threads": num_threads,
+    }
+    return given, LogitTerms(b, a), options

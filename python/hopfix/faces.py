@@ -7,7 +7,8 @@ has no larger or equal score outside I. Each gives exactly one fixed point for a
 converges to xi_I and has Morse index |I| - 1.
 
 A face is CIPS (convexly inner product separated) if on all of its convex hull the largest inner
-product with a pattern of the face exceeds that with any other pattern.
+product with a pattern of the face exceeds that with any other pattern. Such a face, if its facets
+are CIPS too, has an unstable fixed point from some beta on: :func:`sufficient_beta`.
 
 Source: "On Unstable Fixed Points in Modern Continuous Hopfield Networks".
 """
@@ -15,6 +16,7 @@ Source: "On Unstable Fixed Points in Modern Continuous Hopfield Networks".
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
+    as_faces,
     as_integer,
     as_nonnegative,
     as_patterns,
@@ -36,28 +39,40 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._max_entropy import Hull, max_entropy_weights
+from hopfix._sampled_faces import sampled_margin
+from hopfix._sufficient_beta import (
+    BetaCertificate,
+    FaceRegion,
+    SufficientBeta,
+    sufficient_beta,
+)
 
 __all__ = [
+    "BetaCertificate",
     "CipsMargin",
     "CriticalFaces",
     "DegenerateSet",
+    "FaceRegion",
+    "SufficientBeta",
     "cips_margin",
     "critical_faces",
     "is_cips",
+    "sampled_margin",
+    "sufficient_beta",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class DegenerateSet:
-    """Patterns that tie at a point, or whose tie or weights rounding leaves open.
+    """Patterns that tie exactly at a point, or of whose hull the point is not inside.
 
     Attributes:
         active: the indices of the patterns whose scores are equal and largest at ``state``.
         state: the point, shape (d,).
         weights: the weights of maximum entropy with sum(weights * patterns[active]) = state if the
             point is clearly inside the hull of the active patterns and these are affinely
-            dependent: then, if they do tie exactly, the set carries one fixed point for large beta.
-            Otherwise (a weight may be zero, or nothing but a rounding error ties) None.
+            dependent: then the set carries one fixed point for large beta. Otherwise (a weight may
+            be zero) None.
         morse_index: of that fixed point, the dimension of the hull; None without weights.
     """
 
@@ -77,6 +92,9 @@ class CriticalFaces:
             these are affinely dependent: it carries one further fixed point; else None.
         center_weights: its weights of maximum entropy, (N,); None without a centre.
         center_morse_index: the rank of the patterns; None without a centre.
+        origin_radius: without offsets, faces whose points are nearer to the origin than this may
+            be missing, as rounding hides whether they are there; mostly 0. Otherwise the origin is
+            among ``degenerate``, unless it is the centre.
         complete: all critical faces of up to ``max_size`` patterns are there; False if time_limit,
             max_count or an interruption cut the search short.
     """
@@ -89,6 +107,7 @@ class CriticalFaces:
         self._weights: FloatArray = columns["weights"]
         self.gap: FloatArray = columns["gaps"].astype(dtype, copy=False)
         self.max_size = max_size
+        self.origin_radius: float = columns["origin_radius"]
         self.complete: bool = columns["complete"]
         self.degenerate: tuple[DegenerateSet, ...] = ()
         self.center: FloatArray | None = None
@@ -131,6 +150,48 @@ class CriticalFaces:
         sizes = Counter(np.diff(self._first).tolist())
         return dict(sorted(sizes.items()))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as lists, numbers and strings, ready for strict `json.dumps`.
+
+        An infinite gap, that of the set of all patterns, becomes None.
+        """
+        center = self.center_weights
+        return {
+            "faces": [list(face) for face in self.faces],
+            "weights": [weights.tolist() for weights in self.weights],
+            "states": self.states.tolist(),
+            "gap": [gap if math.isfinite(gap) else None for gap in self.gap.tolist()],
+            "counts": {str(size): count for size, count in self.counts.items()},
+            "degenerate": [
+                {
+                    "active": list(each.active),
+                    "state": each.state.tolist(),
+                    "weights": None if each.weights is None else each.weights.tolist(),
+                    "morse_index": each.morse_index,
+                }
+                for each in self.degenerate
+            ],
+            "center": None if self.center is None else self.center.tolist(),
+            "center_weights": None if center is None else center.tolist(),
+            "center_morse_index": self.center_morse_index,
+            "origin_radius": self.origin_radius,
+            "max_size": self.max_size,
+            "complete": self.complete,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the faces and their patterns to an .npz file, replacing `path` in one step."""
+        from hopfix._face_files import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CriticalFaces:
+        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        from hopfix._face_files import load
+
+        return load(path)
+
     def __len__(self) -> int:
         return len(self._first) - 1
 
@@ -159,16 +220,15 @@ def critical_faces(
 ) -> CriticalFaces:
     """Enumerate all critical faces of the limit beta -> infinity.
 
-    Depth first, leaving out only sets whose face of the power diagram is proved empty (of points
-    off the origin, without offsets): see hopfix/critical_faces.hpp for the conditions, their proofs
-    and the rounding errors allowed for. O(N^2 d + candidates N |I|) time, N^2 doubles of memory.
-    The number of candidates can be exponential in min(N, d): limit ``max_size`` for many patterns.
+    Depth first, leaving out only sets that are proved, with all rounding, to be in no critical face
+    (none off the origin, without offsets): see hopfix/critical_faces.hpp for the conditions.
+    O(N^2 d + candidates N |I|) time, N^2 doubles of memory. The number of candidates can be
+    exponential in min(N, d): limit ``max_size`` for many patterns.
 
-    Every sign is decided with a margin for rounding, in double-double arithmetic where double is
-    not enough, for the numbers exactly as given (so rounded offsets may break a tie: look at
-    ``gap``); what stays open is in ``degenerate``. Sets within 1e-6 of affine dependence (relative
-    to the patterns' size) count as dependent and are not faces; points within 1e-7 of the origin
-    count as the origin, if there are no offsets.
+    Every sign is decided for the numbers exactly as given (so rounded offsets may break a tie: look
+    at ``gap``), with a margin for rounding, in double-double arithmetic where double is not enough,
+    and in exact arithmetic where that is not: some 0.1 to 10 ms for each set that ties or nearly
+    does. Exact ties are in ``degenerate``.
 
     Args:
         patterns: (N, d).
@@ -200,8 +260,10 @@ def critical_faces(
         _degenerate(given, active, weights)
         for active, weights in zip(columns["tied"], columns["tied_weights"], strict=True)
     )
-    if a is None or not a.any():
+    if interruption is None and (a is None or not a.any()):
         _find_center(result, checked)
+        if result.origin_radius > 0 and result.center is None:
+            _report_origin(result)
     if interruption is not None:
         interruption.partial = result  # type: ignore[attr-defined]
         raise interruption
@@ -232,11 +294,19 @@ def _find_center(result: CriticalFaces, patterns: npt.NDArray[np.float64]) -> No
     dtype = result._patterns.dtype
     origin = np.zeros(patterns.shape[1], dtype)
     if answer.weights is None:
-        result.degenerate += (DegenerateSet(tuple(range(n)), origin, None, None),)
+        _report_origin(result)
     elif n > answer.dimension + 1:  # otherwise the set of all patterns is a face
         result.center = origin
         result.center_weights = answer.weights.astype(dtype)
         result.center_morse_index = answer.dimension
+
+
+def _report_origin(result: CriticalFaces) -> None:
+    """Add the set of all patterns to the degenerate ones, if it is not there."""
+    every = tuple(range(len(result._patterns)))
+    if every not in {each.active for each in result.degenerate}:
+        origin = np.zeros(result._patterns.shape[1], result._patterns.dtype)
+        result.degenerate += (DegenerateSet(every, origin, None, None),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +337,7 @@ def cips_margin(
         num_threads: as in `Hopfield`; the result does not depend on it.
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
-    faces, single = _as_faces(face, len(checked))
+    faces, single = as_faces(face, len(checked))
     lower, upper = _core.cips_margins(checked, faces, resolve_threads(num_threads))
     middle = np.where(lower > 0, lower, np.nan)
     finite = np.isfinite(lower) & np.isfinite(upper)
@@ -290,24 +360,3 @@ def is_cips(
     """
     answer = cips_margin(patterns, face, num_threads=num_threads)
     return answer.lower > as_nonnegative("delta", delta)
-
-
-def _as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:
-    try:
-        array = np.asarray(face)
-    except ValueError as error:
-        raise ValueError(f"face: {error}; need indices, or (K, m) for K faces at once") from None
-    if array.size == 0 or array.ndim not in (1, 2):
-        raise ValueError(f"face: got shape {array.shape}, need (m,) or (K, m), not empty")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"face: got dtype {array.dtype}, need integers")
-    outside = (array < 0) | (array >= n)
-    if outside.any():
-        raise ValueError(f"face: got index {array[outside][0]}, need 0 to {n - 1}")
-    faces = np.ascontiguousarray(np.atleast_2d(array), dtype=np.int64)
-    ordered = np.sort(faces, axis=1)
-    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    if repeated.any():
-        row = faces[int(np.argmax(repeated))].tolist()
-        raise ValueError(f"face: got {row}, need distinct indices")
-    return faces, array.ndim == 1

@@ -19,9 +19,11 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._follow import follow
+from hopfix._logit_terms import terms_of
 from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import FORMS, Progress, search
-from hopfix.branches import Branches, follow
+from hopfix.branches import Branches
 from hopfix.fixed_points import FixedPoints
 
 _METHODS = ("auto", "cells", "faces", "starts", "closed_form")
@@ -483,6 +485,7 @@ class Hopfield:
         beta_to: float,
         fixed_points: FixedPoints | npt.ArrayLike | None = None,
         *,
+        offsets: npt.ArrayLike | None = None,
         max_steps: int = 10_000,
         time_limit: float | None = None,
         progress: Progress | None = None,
@@ -493,15 +496,19 @@ class Hopfield:
         given points it passes through. Between steps, folds and crossings are noticed by the
         change of direction of β and of the space on which I − J is negative, and located to
         rounding; generic folds are then proved (in up to 64 dimensions). At simple crossings the
-        other branch is followed, too. Two folds that are closer than a step, or branches closer
-        than Newton's method can tell apart, may be missed: compare `Branches.at` with
-        `fixed_points("cells")` where it matters.
+        other branch is followed, too; at multiple ones, where symmetric branches meet, those that
+        can be found (`BranchEvent.may_have_more`). Two folds that are closer than a step, or
+        branches closer than Newton's method can tell apart, may be missed: `Branches.compare` with
+        the exhaustive search where it matters.
 
         Args:
             beta_to: where to follow them to, above or below this network's β.
             fixed_points: the points to follow, as a `FixedPoints` or states (K, d), at this
                 network's β; default `self.fixed_points()`. Branches that none of them lies on,
-                and that no simple crossing leads to, are not found.
+                and that no crossing leads to, are not found.
+            offsets: (N,) the part a of the log-weights that is proportional to β: those of this
+                network are b + βa, and b is kept. With −‖x_i‖²/2 mean shift is followed in its
+                bandwidth β^(−1/2). Default: all log-weights are kept.
             max_steps: most steps along a branch in one direction.
             time_limit: stop after about this many seconds.
             progress: called now and then as progress(done, total) in this thread, with the number
@@ -518,10 +525,15 @@ class Hopfield:
             raise ValueError(f"beta_to: got {target:g}, the network's own beta, need another")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        n = len(self._patterns)
+        a: Any = None
+        if offsets is not None:
+            a = as_vector("offsets", offsets, n, np.dtype(np.float64))
         return follow(
             self,
             target,
             fixed_points,
+            terms=terms_of(self, a),
             max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             progress=progress,

@@ -3,8 +3,8 @@
 // A branch is a curve of solutions (xi, s), s = log beta, of xi = f(xi; e^s). It is followed by
 // pseudo-arclength continuation (Keller 1977) in coordinates of the affine hull of the patterns,
 // divided by the largest distance R of a pattern from their mean: a predictor on the tangent, then
-// Newton's method on the plane across it. With J = beta Cov_p(x) the tangent solves (I - J) dxi = J
-// xi ds, since df/ds = J xi in these coordinates.
+// Newton's method on the plane across it. With J = beta Cov_p(x) the tangent solves (I - J) dxi =
+// df/ds ds, df/ds = beta Cov_p(x, g), g_i = x_i . xi + a_i with offsets a (J xi without).
 //
 // Events lie where J has an eigenvalue 1. Between two points of a branch they are found by the
 // change of sign of ds and by the change of the space on which I - J is negative (which sees
@@ -25,11 +25,18 @@
 
 namespace hopfix {
 
+// What depends on the pattern alone in the logits beta (x_i . xi + a_i) + b_i.
+struct LogitTerms {
+  std::vector<double> log_weights;  // b, n or empty for zeros
+  std::vector<double> offsets;      // a, likewise
+};
+
 enum class EventKind {
   fold,           // beta turns, at a simple eigenvalue 1
   pitchfork,      // two branches cross, and beta turns on one of them
   transcritical,  // two branches cross, and beta turns on neither
-  multiple,       // several eigenvalues are 1: branches that symmetry makes meet in one point
+  multiple,       // several eigenvalues are 1: branches that symmetry makes meet in one point;
+                  // those that leave it are looked for, see crossing_directions.hpp in src
   degenerate,     // one eigenvalue is 1, but the crossing is none of the above
 };
 
@@ -42,6 +49,7 @@ struct BranchEvent {
   std::ptrdiff_t multiplicity = 1;       // of the eigenvalue 1
   bool certified = false;                // folds: proved to be one, of generic kind, in the balls
   double radius = 0, beta_radius = 0;    // of state and beta; 0 unless certified
+  std::ptrdiff_t found = 0;              // branches that were found at this crossing
   std::vector<std::ptrdiff_t> branches;  // those it lies on
 };
 
@@ -80,6 +88,7 @@ struct Branch {
 
 struct FollowOptions {
   double beta_to = 1;
+  LogitTerms terms;  // of all betas; the network's log-weights are those of its own beta
   std::int64_t max_steps = 10000;                                       // per branch and direction
   double time_limit = HUGE_VAL;                                         // seconds
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // calling thread only
@@ -92,9 +101,9 @@ struct BranchList {
 };
 
 // Follows all branches through the given fixed points (count x dim, at the network's beta) from
-// there to beta_to, and those that cross them at simple crossings in between, each once. The same
-// result for every number of threads, but for limits of time. A step costs O(n r^2 + r^3), r the
-// dimension of the affine hull.
+// there to beta_to, and those that cross them in between, each once: all at simple crossings, and
+// those that are found at multiple ones. The same result for every number of threads, but for
+// limits of time. A step costs O(n r^2 + r^3), r the dimension of the affine hull.
 BranchList follow_branches(const Network<double>& network, const double* states,
                            std::ptrdiff_t count, const FollowOptions& options,
                            const Execution& execution);

@@ -17,21 +17,26 @@
 //       origin, where all patterns tie: it is the set of all patterns or none.
 //   (c) A pattern m can extend J only if V_{j,m} is not empty (alpha < 0 if a = 0) for all j in J.
 //
-// alpha_J is a quadratic programme; a dual active-set method (Goldfarb and Idnani 1983) solves it
-// from below: any weights with sum 1, free on J and <= 0 elsewhere, bound it. A node is dropped
-// only when that bound or a direction without bound proves (a) or (b); a solve that does not end in
-// its steps keeps the node. Where the patterns are independent (linearly if a = 0, else affinely)
+// alpha_J is a quadratic programme, and any weights with sum 1, free on J and <= 0 elsewhere, bound
+// it from below; the energies of critical sets within J and its candidates are bounded from above
+// by any point (src/power_cell.hpp). The two bounds, from weights and points that need not be
+// exact, are evaluated with all rounding: a node is dropped, and candidates are, only where these
+// prove that nothing is lost. Where the patterns are independent (linearly if a = 0, else affinely)
 // no V_J is empty and nothing is solved.
 //
 // A child appends a row to the inverse Cholesky factor of the Gram matrix of the differences:
 // O(|J|^2), and O(|J| N) for the scores of all patterns.
 //
 // Rounding. Weights are known to within 16 k u ||M^-1|| S (1 + sum |p|), M that Gram matrix, S the
-// largest |x|^2 + |a|, and scores to the error this and summation bring. What
-// this leaves open is solved again in double-double arithmetic, for the patterns and offsets
-// exactly as given; a sign that even that leaves open makes the set degenerate. Sets nearer to
-// affine dependence than 1e-6 of the scale count as dependent and are not listed, and with a = 0
-// points nearer to the origin than 1e-7 of it count as the origin.
+// largest |x|^2 + |a|, and scores to the error this and summation bring. What this leaves open is
+// solved again in double-double arithmetic, and what that leaves open, as sets nearer to affine
+// dependence than 1e-6 of the scale, exactly (src/exact_face.hpp), for the patterns and offsets as
+// given: what is reported as tied ties, and no set is left out for being nearly dependent. Only
+// where the numbers' exponents differ by some 500 or more are sets reported as tied that are
+// undecided. With a = 0 a node is dropped where weights with sum x_k w_k = 0 put all its critical
+// supersets at the origin; where rounding alone hides whether there are such weights, origin_radius
+// tells how far from it faces may have been lost, some 1e-15 of the largest |x| (more for
+// ill-conditioned sets).
 #pragma once
 
 #include <cmath>
@@ -59,6 +64,8 @@ struct CriticalFaceList {
   // elsewhere) that give their point.
   std::vector<std::vector<std::int64_t>> tied;
   std::vector<std::vector<double>> tied_weights;
+  // Without offsets, faces whose points are nearer to the origin than this may be missing.
+  double origin_radius = 0;
   bool complete = true;  // up to max_size; false: cut short by a limit or interrupted
   bool interrupted = false;
 };

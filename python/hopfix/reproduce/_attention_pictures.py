@@ -1,4 +1,4 @@
-"""The pictures of `hopfix.reproduce.attention_mean_field`."""
+"""The pictures of the attention paper."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix.mean_field import series
-from hopfix.reproduce.attention_mean_field import FIGURE_4, FIGURE_5, Diagram, Phases, Reproduction
+from hopfix.reproduce.attention_mean_field import FIGURE_4, FIGURE_5, Diagram, Phases, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw"]
+__all__ = ["bifurcation", "finite_size", "phases", "time_series", "trajectories"]
 
 COLOURS = {
     "fixed": "#7f7f7f",
@@ -23,16 +23,6 @@ COLOURS = {
     "hyperchaotic": "#7b2d8b",
     "undecided": "#c9a227",
 }
-
-
-def draw(found: Reproduction) -> dict[str, Figure]:
-    """Return the figures by name."""
-    figures = {f"figure_3{name}": _bifurcation(diagram) for name, diagram in found.diagrams.items()}
-    figures["figure_4"] = _trajectories(found)
-    figures["figure_5"] = _series(found)
-    figures["finite_size"] = _finite_size(found.errors)
-    figures["phases"] = _phases(found.phases)
-    return figures
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -69,7 +59,8 @@ def _shaded(counts: npt.NDArray[np.int32], kinds: npt.NDArray[np.str_], height: 
     return image.transpose(1, 0, 2)
 
 
-def _bifurcation(diagram: Diagram) -> Figure:
+def bifurcation(diagram: Diagram) -> Figure:
+    """Figure 3: values, section and exponents over β."""
     figure = _figure(9, 8.5)
     upper, middle, lower = figure.subplots(3, 1, sharex=True, height_ratios=[3, 3, 1.2])
     met = np.flatnonzero(diagram.values.any(axis=0))
@@ -99,7 +90,8 @@ def _bifurcation(diagram: Diagram) -> Figure:
     return figure
 
 
-def _trajectories(found: Reproduction) -> Figure:
+def trajectories(found: Results) -> Figure:
+    """Figure 4: two features against each other at six β."""
     figure = _figure(9, 6)
     for axes, beta in zip(figure.subplots(2, 3).ravel(), FIGURE_4, strict=True):
         attractor, rows = found.attractors[beta], found.trajectories[beta]
@@ -113,7 +105,8 @@ def _trajectories(found: Reproduction) -> Figure:
     return figure
 
 
-def _series(found: Reproduction) -> Figure:
+def time_series(found: Results) -> Figure:
+    """Figure 5: time series, autocorrelation and spectrum at three β."""
     figure = _figure(11, 7)
     grid = figure.subplots(len(FIGURE_5), 3)
     for (left, middle, right), beta in zip(grid, FIGURE_5, strict=True):
@@ -133,7 +126,8 @@ def _series(found: Reproduction) -> Figure:
     return figure
 
 
-def _finite_size(errors: dict[int, float]) -> Figure:
+def finite_size(errors: dict[int, float]) -> Figure:
+    """One step of finite networks beside the mean field."""
     figure = _figure(5, 3.6)
     axes = figure.subplots()
     spins, distance = np.array(list(errors)), np.array(list(errors.values()))
@@ -147,7 +141,9 @@ def _finite_size(errors: dict[int, float]) -> Figure:
     return figure
 
 
-def _phases(phases: Phases) -> Figure:
+def phases(phases: Phases | None) -> Figure:
+    """What trajectories end in over (β, γ), and their largest exponents."""
+    assert phases is not None
     figure = _figure(11, 4.6)
     left, right = figure.subplots(1, 2)
     extent = (phases.betas[0], phases.betas[-1], phases.gammas[0], phases.gammas[-1])

@@ -1,0 +1,119 @@
+"""Following branches: from a network and its fixed points to `Branches`."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import as_states
+from hopfix._logit_terms import LogitTerms
+from hopfix._search import Progress
+from hopfix.branches import Branch, Branches, BranchEvent
+from hopfix.fixed_points import FixedPoints
+
+if TYPE_CHECKING:
+    from hopfix.network import Hopfield
+
+# A given state may be off by so much, relative to max(1, ‖ξ‖).
+_RESIDUAL = {"f": 1e-4, "d": 1e-8}
+
+
+def follow(
+    network: Hopfield,
+    beta_to: float,
+    fixed_points: FixedPoints | npt.ArrayLike | None,
+    *,
+    terms: LogitTerms,
+    max_steps: int,
+    time_limit: float | None,
+    progress: Progress | None,
+) -> Branches:
+    """Follow the branches; arguments but `fixed_points` are checked by `Hopfield.follow`."""
+    began = time.monotonic()
+    if fixed_points is None:
+        try:
+            fixed_points = network.fixed_points(time_limit=time_limit)
+        except KeyboardInterrupt as error:
+            nothing = Branches(network, beta_to, (), (), terms=terms, cut_short=True)
+            error.partial = nothing  # type: ignore[attr-defined]
+            raise
+    states = _starts(network, fixed_points)
+    left = math.inf
+    if time_limit is not None:
+        left = max(time_limit - (time.monotonic() - began), 1e-3)
+    branches, events, cut_short, interruption = _core.follow_branches(
+        network._core64,
+        states,
+        terms.offsets,
+        terms.log_weights,
+        beta_to,
+        max_steps,
+        left,
+        progress,
+        network._threads,
+    )
+    result = Branches(
+        network=network,
+        beta_to=beta_to,
+        branches=tuple(_branch(columns, network.dtype) for columns in branches),
+        events=tuple(_event(fields, network.dtype) for fields in events),
+        terms=terms,
+        cut_short=cut_short,
+    )
+    if interruption is not None:
+        # Ctrl-C is still Ctrl-C, but what was followed is not lost.
+        interruption.partial = result  # type: ignore[attr-defined]
+        raise interruption
+    return result
+
+
+def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The given states in double precision, which must be fixed points of the network."""
+    raw = given.states if isinstance(given, FixedPoints) else given
+    states, _ = as_states("fixed_points", raw, network.patterns.shape[1], network.dtype)
+    residuals = network._residuals(states)
+    allowed = _RESIDUAL[network.dtype.char]
+    wrong = residuals > allowed * np.maximum(1, np.linalg.norm(states, axis=1))
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"fixed_points: state {at} is not a fixed point of this network at beta="
+            f"{network.beta:g} (the update moves it by {residuals[at]:.3g})"
+        )
+    return states.astype(np.float64)
+
+
+def _branch(columns: dict[str, Any], dtype: np.dtype[Any]) -> Branch:
+    return Branch(
+        beta=columns["beta"],
+        states=columns["states"].astype(dtype, copy=False),
+        energy=columns["energy"],
+        morse_index=columns["morse_index"],
+        arclength=columns["arclength"],
+        events=tuple(int(i) for i in columns["events"]),
+        places=columns["places"],
+        starts=tuple(int(i) for i in columns["starts"]),
+        ends=columns["ends"],
+        _log_beta_slopes=columns["log_beta_slopes"],
+        _state_slopes=columns["state_slopes"],
+    )
+
+
+def _event(fields: dict[str, Any], dtype: np.dtype[Any]) -> BranchEvent:
+    certified = bool(fields["certified"])
+    return BranchEvent(
+        kind=fields["kind"],
+        beta=fields["beta"],
+        state=fields["state"].astype(dtype, copy=False),
+        branches=fields["branches"],
+        multiplicity=fields["multiplicity"],
+        found=fields["found"],
+        certified=certified,
+        radius=fields["radius"] if certified else math.nan,
+        beta_radius=fields["beta_radius"] if certified else math.nan,
+    )
