@@ -2,6 +2,8 @@
 
     python bench/bench_faces.py [--threads 1] [--output faces.json]
 
+With --landscapes only fixed_points(method="faces"): counts, verdict and size of the proof.
+
 Times are process times of the best of three runs.
 """
 
@@ -78,11 +80,48 @@ def cases(threads):
         )
 
 
+def landscapes():
+    for d, n, seed in [(3, 5, 0), (3, 6, 1), (4, 7, 2), (5, 6, 3), (4, 10, 4)]:
+        x = np.random.default_rng(seed).normal(size=(d, n))
+        x = (x / np.linalg.norm(x, axis=0)).T
+        for beta in (1.0, 10.0, 100.0, 1e3, 1e4, 1e6):
+            yield f"unit d={d} N={n}", hopfix.Hopfield(x, beta)
+    yield "16 orthonormal", hopfix.Hopfield(np.eye(16), 20.0)
+    yield "10 orthonormal", hopfix.Hopfield(np.eye(10), 1e3)
+    for n, d, beta in [(16, 20, 300.0), (16, 8, 1e3), (200, 3, 1e5)]:
+        yield f"unit d={d} N={n}", hopfix.Hopfield(unit(np.random.default_rng(0), n, d), beta)
+    grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(4.0)), axis=-1).reshape(-1, 2)
+    cloud = np.random.default_rng(0).normal(size=(60, 2))
+    for name, x, beta in [("grid of 16", grid, 20.0), ("60 in d=2", cloud, 1e3)]:
+        net = hopfix.Hopfield(x, beta, log_weights=beta * halved_squares(x))
+        yield f"{name}, mean shift", net
+
+
+def print_landscapes():
+    print(
+        f"{'problem':26} {'beta':>8} {'points':>6} {'verdict':10} {'sets':>8} {'regions':>8} CPU s"
+    )
+    for name, net in landscapes():
+        start = time.process_time()
+        found = net.fixed_points("faces", time_limit=100)
+        seconds = time.process_time() - start
+        sets, regions = (found.proof.sets, found.proof.boxes) if found.proof else (0, 0)
+        print(
+            f"{name:26} {net.beta:8g} {len(found):6} {found.completeness:10} {sets:8} "
+            f"{regions:8} {seconds:.3f}",
+            flush=True,
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--landscapes", action="store_true")
     arguments = parser.parse_args()
+    if arguments.landscapes:
+        print_landscapes()
+        return
     results = []
     for name, bar, run in cases(arguments.threads):
         seconds = []

@@ -3,6 +3,7 @@
 #include "bindings.hpp"
 #include "hopfix/cells.hpp"
 #include "hopfix/certificate.hpp"
+#include "hopfix/face_search.hpp"
 #include "hopfix/fixed_points.hpp"
 
 namespace hopfix::bindings {
@@ -66,6 +67,14 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   return py::make_tuple(summary, take_pending_exception());
 }
 
+py::list regions(const std::vector<UndecidedRegion>& list, py::ssize_t dim) {
+  py::list out;
+  for (const UndecidedRegion& region : list)
+    out.append(
+        py::make_tuple(to_array(region.state, {dim}), region.radius, describe(region.reason)));
+  return out;
+}
+
 py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_boxes,
                    std::int64_t max_count, double time_limit, bool symmetry, bool single_precision,
                    const py::object& progress, int threads) {
@@ -83,15 +92,42 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
   });
   py::dict summary = columns(list.certificates);
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
-  py::list undecided;
-  for (const UndecidedRegion& region : list.undecided)
-    undecided.append(py::make_tuple(to_array(region.state, {network.dim()}), region.radius,
-                                    describe(region.reason)));
-  summary["undecided"] = undecided;
+  summary["undecided"] = regions(list.undecided, network.dim());
   summary["symmetry"] = list.symmetry;
   summary["representatives"] = list.representatives;
   summary["form"] = list.form;
   summary["boxes"] = list.boxes;
+  summary["newton_steps"] = list.newton_steps;
+  summary["depth"] = list.depth;
+  summary["seconds"] = list.seconds;
+  return py::make_tuple(summary, take_pending_exception());
+}
+
+py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& first,
+                   const Array<std::int64_t>& indices, const Array<double>& weights,
+                   std::int64_t max_count, std::int64_t max_regions, double time_limit,
+                   bool single_precision, const py::object& progress, int threads) {
+  FaceSeeds seeds;
+  seeds.first = first;
+  seeds.indices.assign(indices.data(), indices.data() + indices.size());
+  seeds.weights.assign(weights.data(), weights.data() + weights.size());
+  FaceSearchOptions options;
+  options.max_count = max_count;
+  options.max_regions = max_regions;
+  options.time_limit = time_limit;
+  options.single_precision = single_precision;
+  options.progress = progress_callback(progress);
+  FaceSearchList list;
+  run_released(threads, [&](const Execution& execution) {
+    list = fixed_points_by_faces(network, seeds, options, execution);
+  });
+  py::dict summary = columns(list.certificates);
+  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  summary["undecided"] = regions(list.undecided, network.dim());
+  summary["open"] = regions(list.open, network.dim());
+  summary["proved"] = list.proved;
+  summary["sets"] = list.sets;
+  summary["regions"] = list.regions;
   summary["newton_steps"] = list.newton_steps;
   summary["depth"] = list.depth;
   summary["seconds"] = list.seconds;
@@ -118,6 +154,7 @@ void bind_fixed_points(py::module_& m) {
       .value("weights", CellForm::weights)
       .value("hull", CellForm::hull);
   m.def("fixed_points_by_cells", &by_cells);
+  m.def("fixed_points_by_faces", &by_faces);
   m.def("plan_cells", [](const Network64& network, CellForm form) {
     const CellPlan plan = plan_cells(network, form);
     return py::make_tuple(plan.form, plan.seconds_of_a_box);

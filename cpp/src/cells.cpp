@@ -46,6 +46,9 @@ const char* describe(UndecidedReason reason) {
       return "beta |x| |state| is too large: double precision cannot decide";
     case UndecidedReason::indistinct:
       return "two certified points that may be the same one";
+    case UndecidedReason::hard_support:
+      return "the proof gave up here: a set of patterns that may share the weight took too many "
+             "regions";
     case UndecidedReason::box_limit:
       return "max_boxes reached";
     case UndecidedReason::count_limit:

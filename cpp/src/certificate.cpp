@@ -306,11 +306,29 @@ class Proof {
           radius < unique) {
         result.radius = radius;
         result.uniqueness_radius = unique;
+        if (spectrum.above_one == dim_)
+          result.concave_radius = find_concave_radius(spectrum, rate, UpperBound(radius));
         return true;
       }
       radius = (1.001 * (newton_step / lower_bound(1 - q.value()))).value();
     }
     return false;
+  }
+
+  // The fixed point is within `radius` of the state, where J is smaller by exp(-beta R radius) at
+  // most; the bound at distance q / (beta R) from it is checked with 0.1 % to spare.
+  static double find_concave_radius(const Spectrum& spectrum, UpperBound rate, UpperBound radius) {
+    const UpperBound shrinks = rate * radius;
+    if (!(spectrum.min_ratio > 0) || !(shrinks.value() < 0.5)) return 0;
+    const double ratio = std::min(spectrum.min_ratio, 1 - 1e-12);
+    const double least =
+        lower_bound(lower_bound(1 / (UpperBound(1 - ratio) * UpperBound(1 + 1e-12)).value()) *
+                    lower_bound(1 - shrinks.value()));
+    double q = least;
+    for (int step = 0; step < 60; ++step) q = least * (1 - exp_up(-q));
+    q *= 0.999;
+    if (!(lower_bound(least * lower_bound(1 - exp_up(-q))) > q)) return 0;
+    return lower_bound(lower_bound(lower_bound(q / rate.value()) * (1 - 1e-9)) - radius.value());
   }
 
   ptrdiff_t n_, dim_, live_ = 0, order_ = 0;

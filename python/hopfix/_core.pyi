@@ -113,6 +113,18 @@ def fixed_points_by_cells(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+def fixed_points_by_faces(
+    network: Network64,
+    first: list[int],
+    indices: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    max_count: int,
+    max_regions: int,
+    time_limit: float,
+    single_precision: bool,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[dict[str, Any], BaseException | None]: ...
 def follow_branches(
     network: Network64,
     states: NDArray[np.float64],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from hopfix import _closed_form, _core
+from hopfix import _closed_form, _core, _face_search
 from hopfix.fixed_points import FixedPoints, Proof, Undecided, assemble
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def search(
     certify: bool,
     form: str,
     max_boxes: int | None,
+    max_face: int | None,
     max_count: int | None,
     time_limit: float | None,
     symmetry: bool,
@@ -64,6 +65,10 @@ def search(
     elif method == "cells":
         result, interruption = _cells(
             network, form, max_boxes, max_count, time_limit, symmetry, progress
+        )
+    elif method == "faces":
+        result, interruption = _face_search.search(
+            network, max_face, max_boxes, max_count, time_limit, progress
         )
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress)

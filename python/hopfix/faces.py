@@ -127,6 +127,11 @@ class CriticalFaces:
         return [flat[a:b] for a, b in pairwise(self._first.tolist())]
 
     @property
+    def ragged(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+        """(first, indices, weights), float64: face k is indices[first[k]:first[k + 1]]."""
+        return self._first, self._indices, self._weights
+
+    @property
     def states(self) -> FloatArray:
         """The faces' points, (K, d); computed at each call in O(K |I| d)."""
         states = np.empty((len(self), self._patterns.shape[1]), self._patterns.dtype)

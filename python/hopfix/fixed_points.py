@@ -44,7 +44,8 @@ class Proof:
     """What an exhaustive search did, for a reader who wants to run it again.
 
     Attributes:
-        form: what the boxes were boxes of, "weights" or "hull" (see `Hopfield.fixed_points`).
+        form: what the boxes were boxes of: "weights" or "hull" (see `Hopfield.fixed_points`), or
+            "supports", regions of weights with the same large ones ("faces").
         boxes: boxes examined.
         newton_steps: linear systems inverted for them.
         depth: most splits above one box.
@@ -55,6 +56,7 @@ class Proof:
             and were exchanged: one point of every orbit was searched for, the others are its
             images. Empty without symmetry, or with symmetry=False.
         representatives: points found by the search itself, where there is symmetry.
+        sets: of patterns that could not be excluded from being those of large weight ("faces").
     """
 
     form: str
@@ -66,6 +68,7 @@ class Proof:
     version: str
     symmetry: tuple[tuple[int, ...], ...] = ()
     representatives: int = 0
+    sets: int = 0
 
     @classmethod
     def from_json(cls, text: str) -> Proof:
@@ -116,9 +119,11 @@ class FixedPoints:
         completeness: "proved" (rigorous arithmetic or a theorem excludes any other fixed point),
             "consistent" (all certified; degree sum and Morse inequalities hold, which lists with
             points missing also pass) or "unknown".
-        undecided: what the search left open, with the reason each was left.
+        undecided: what the search left open, with the reason each was left. Where "faces" could
+            not prove its list complete, also the region at which it gave up; that alone does not
+            make a list "unknown".
         method: the search that found them.
-        proof: what the exhaustive search ("cells") did; None for other methods.
+        proof: what the search did that proves ("cells", "faces"); None for other methods.
     """
 
     network: Hopfield
@@ -339,12 +344,14 @@ def assemble(
     method: str,
     proved: bool,
     left: tuple[Undecided, ...],
+    open: tuple[Undecided, ...] = (),
     proof: Proof | None = None,
 ) -> FixedPoints:
     """Build the sorted list from the core's columns and pass the verdict on completeness.
 
     `proved` says that a theorem, or an exclusion of everything else, fixes the number of points
-    found; `left` is what the search left open beside uncertified points.
+    found; `left` is what the search left open beside uncertified points, `open` what only a proof
+    of completeness did.
     """
     states = columns["states"].astype(network.dtype, copy=False)
     energy = network.energy(states) if len(states) else np.empty(0, network.dtype)
@@ -376,7 +383,7 @@ def assemble(
         uniqueness_radius=columns["uniqueness_radius"][order],
         reasons=reasons,
         completeness=completeness,
-        undecided=undecided,
+        undecided=undecided + open,
         method=method,
         proof=proof,
     )

@@ -26,7 +26,7 @@ from hopfix._search import FORMS, Progress, search
 from hopfix.branches import Branches
 from hopfix.fixed_points import FixedPoints
 
-_METHODS = ("auto", "cells", "starts", "closed_form")
+_METHODS = ("auto", "cells", "faces", "starts", "closed_form")
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
 # Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
 _SINGULAR = 1e-12
@@ -391,6 +391,7 @@ class Hopfield:
         certify: bool = True,
         form: str = "auto",
         max_boxes: int | None = None,
+        max_face: int | None = None,
         max_count: int | None = None,
         time_limit: float | None = None,
         symmetry: bool = True,
@@ -402,18 +403,23 @@ class Hopfield:
         Args:
             method: "cells": exhaustive search over boxes, which finds all points and proves that
                 there are no others; in practice for up to about 20 patterns of any dimension, or
-                for many in few dimensions (1,000 in two, 500 in three, 30 in six); "starts":
+                for many in few dimensions (1,000 in two, 500 in three, 30 in six); "faces":
+                from every critical face of the limit β → ∞ (`hopfix.faces`), and a proof of
+                completeness that grows with the number of sets of patterns that can share the
+                weight, not with the dimension: for large β; "starts":
                 Newton from many starts, which finds most points of small problems and cannot know
                 that it has found all; "closed_form": all points, for orthogonal patterns of equal
                 norm (ValueError otherwise); "auto": closed form where it applies and N ≤ 16; else
                 "cells" where it may end in a few seconds, within as many boxes as take these;
                 "starts" where they do not do.
-            certify: False skips the certificates of "closed_form". "cells" and "starts" tell
+            certify: False skips the certificates of "closed_form". The other methods tell
                 points apart by their certificates and always make them.
             form: what the boxes of "cells" are boxes of: "weights", the softmax weights (N ≤ 128);
                 "hull", coordinates of the affine hull of the patterns (of at most 8 dimensions);
                 "auto": what is faster, as a rule.
-            max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts".
+            max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts"; the
+                proof of "faces" gives up after this many regions (None: 200,000 and 100 a face).
+            max_face: "faces" starts from faces of at most so many patterns.
             max_count: stop when this many points are known. Needed for "cells" where symmetry
                 makes more points than 8 GiB hold: without, it lists one of every orbit.
             time_limit: stop after about this many seconds.
@@ -427,8 +433,22 @@ class Hopfield:
             progress: called now and then as progress(done, total) in this thread ("cells":
                 boxes examined, and boxes known so far); an exception it raises ends the search.
 
+        "faces" takes the patterns' limit for offsets b/β, so that mean shift is covered. Newton
+        from a face runs on its weights and those felt beside them, O(Nd + m³) a step. What is
+        proved: let η ≤ 1/N. Every fixed point has exactly one support I = {i : p_i ≥ η} ≠ ∅, and
+        there x_i·ξ + b_i/β ≥ C − log(1/η)/β for i in I, C the common value of
+        x_i·ξ + b_i/β − log(p_i)/β. All sets that can be part of a support are enumerated, in the
+        order of subsets, and left out only by a rigorous dual bound; in each of the others the
+        region {p_I ≥ η, p_k ≤ η elsewhere} is shrunk by interval Newton steps on its large weights
+        and split, until it is empty or inside a certificate's uniqueness ball. If all are decided
+        the list is complete, at this β, in any dimension; points that no face leads to are found
+        and added on the way. N ≤ 4096. The proof stops at the first set that stays open. There is
+        no β below which it must fail, and for non-degenerate faces it succeeds above some β; it is
+        cheap once log(N)/β is small beside the gaps of the faces.
+
         Returns:
-            FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, or
+            FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, by
+            "faces" with every support decided, or
             where the closed form applies exactly (patterns orthogonal without rounding, β away
             from every threshold) and every point is certified. A search that was cut short is
             "unknown".
@@ -452,6 +472,7 @@ class Hopfield:
             certify=bool(certify),
             form=form,
             max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
+            max_face=None if max_face is None else as_integer("max_face", max_face, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             symmetry=bool(symmetry),

@@ -30,9 +30,10 @@
 namespace hopfix {
 
 enum class UndecidedReason {
-  degenerate,  // around a point at which an eigenvalue of J is 1, or nearly so
-  precision,   // as small as boxes get, but no certificate
-  indistinct,  // two certified points that may be one and the same
+  degenerate,    // around a point at which an eigenvalue of J is 1, or nearly so
+  precision,     // as small as boxes get, but no certificate
+  indistinct,    // two certified points that may be one and the same
+  hard_support,  // "faces": the large weights of some patterns took too many regions
   box_limit,
   count_limit,
   memory_limit,

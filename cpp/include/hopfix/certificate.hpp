@@ -36,7 +36,11 @@ struct Certificate {
   CertificateFailure failure = CertificateFailure::none;
   double radius = kNaN;             // a fixed point lies within this distance; NaN unless certified
   double uniqueness_radius = kNaN;  // at most one lies strictly within; NaN unless certified
-  int morse_index = 0;              // eigenvalues of J above 1; an estimate unless certified
+  // Where all dim eigenvalues of J are above 1, at most one lies strictly within this distance;
+  // else 0. It does not shrink as beta grows. For fixed points xi, xi + v and q = beta R |v|, |v|^2
+  // = v . (f(xi + v) - f(xi)) >= |v|^2 lambda_min (1 - exp(-q)) / q.
+  double concave_radius = 0;
+  int morse_index = 0;  // eigenvalues of J above 1; an estimate unless certified
   // Largest eigenvalue of J and smallest |1 - eigenvalue|, to rounding; NaN where none was found.
   double spectral_radius = kNaN;
   double min_gap = kNaN;

@@ -1,0 +1,207 @@
+#include "hopfix/face_search.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+
+#include "cell_search.hpp"
+#include "face_solver.hpp"
+#include "hopfix/interval.hpp"
+#include "hopfix/newton.hpp"
+#include "support_search.hpp"
+
+namespace hopfix {
+
+namespace {
+
+using std::ptrdiff_t;
+using std::size_t;
+using Clock = std::chrono::steady_clock;
+
+class FaceSearch {
+ public:
+  FaceSearch(const Network<double>& network, const FaceSeeds& seeds,
+             const FaceSearchOptions& options, const Execution& execution)
+      : network_(network),
+        seeds_(seeds),
+        options_(options),
+        user_stop_(execution.stop_requested),
+        execution_{execution.threads, [this] { return stop_now(); }},
+        certifier_(network),
+        solvers_(static_cast<size_t>(std::max(1, execution.threads))) {
+    for (auto& solver : solvers_) solver = std::make_unique<FaceSolver>(network);
+    for (size_t t = 0; t < solvers_.size(); ++t) {
+      newtons_.push_back(std::make_unique<NewtonSolver>(network));
+      workspaces_.push_back(certifier_.workspace());
+    }
+  }
+
+  FaceSearchList run() {
+    try {
+      solve_all();
+      settle_duplicates();
+      if (!cut_) prove();
+    } catch (const Interrupted&) {
+      list_.interrupted = !out_of_time();
+      cut(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
+      settle_duplicates();
+    }
+    list_.seconds = elapsed();
+    return std::move(list_);
+  }
+
+ private:
+  // Faces worked on between two looks at the limits: fixed, so that results do not depend on
+  // threads.
+  static constexpr ptrdiff_t kBlock = 256;
+
+  struct Point {
+    std::vector<double> state;
+    Certificate certificate;
+  };
+
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
+  bool out_of_time() const { return elapsed() > options_.time_limit; }
+  bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
+
+  void cut(UndecidedReason reason) {
+    cut_ = true;
+    list_.undecided.push_back({std::vector<double>(static_cast<size_t>(network_.dim())),
+                               network_.extent().radius * 2, reason});
+  }
+
+  void solve_all() {
+    const ptrdiff_t total = seeds_.size();
+    for (ptrdiff_t begin = 0; begin < total; begin += kBlock) {
+      if (static_cast<std::int64_t>(certificates_.size()) >= options_.max_count)
+        return cut(UndecidedReason::count_limit);
+      const ptrdiff_t count = std::min(kBlock, total - begin);
+      std::vector<Point> points(static_cast<size_t>(count));
+      parallel_for(count, execution_, [&](ptrdiff_t index, int worker) {
+        points[static_cast<size_t>(index)] = solve(begin + index, static_cast<size_t>(worker));
+      });
+      for (const Point& point : points) {
+        if (point.state.empty()) continue;
+        states_.insert(states_.end(), point.state.begin(), point.state.end());
+        certificates_.push_back(point.certificate);
+      }
+      if (options_.progress) options_.progress(begin + count, total);
+    }
+  }
+
+  // Without a state where Newton's method finds nothing: the face's branch may have ended.
+  Point solve(ptrdiff_t seed, size_t worker) const {
+    if (!arithmetic_is_sound())
+      throw std::runtime_error(
+          "this thread does not round to nearest with gradual underflow: no proof is possible");
+    const ptrdiff_t from = seeds_.first[static_cast<size_t>(seed)];
+    const ptrdiff_t size = seeds_.first[static_cast<size_t>(seed) + 1] - from;
+    Point point;
+    point.state.resize(static_cast<size_t>(network_.dim()));
+    solvers_[worker]->solve(seeds_.indices.data() + from, size, seeds_.weights.data() + from,
+                            point.state.data());
+    certify(point, worker);
+    if (point.certificate.certified()) return point;
+    // In the space of states residuals are larger, by the eigenvalues of J, but all patterns count.
+    if (!newtons_[worker]->solve(point.state.data())) return {};
+    certify(point, worker);
+    return point;
+  }
+
+  void certify(Point& point, size_t worker) const {
+    if (options_.single_precision)
+      for (double& value : point.state) value = static_cast<double>(static_cast<float>(value));
+    point.certificate = certifier_.certify(point.state.data(), *workspaces_[worker]);
+  }
+
+  // Certified points once each; of the others those that are not near a certified one, or each
+  // other. Where points are too near to be told apart the list says so.
+  void settle_duplicates() {
+    const ptrdiff_t dim = network_.dim();
+    CellList certified;
+    std::vector<size_t> others;
+    for (size_t i = 0; i < certificates_.size(); ++i) {
+      if (!certificates_[i].certified()) {
+        others.push_back(i);
+        continue;
+      }
+      certified.states.insert(certified.states.end(), state(i), state(i) + dim);
+      certified.certificates.push_back(certificates_[i]);
+    }
+    resolve_duplicates(dim, certified);
+    truncate(dim, options_.max_count, certified);
+    std::vector<double> difference;
+    for (const size_t i : others) {
+      bool repeats = false;
+      for (size_t k = 0; k < certified.certificates.size() && !repeats; ++k) {
+        const Certificate& known = certified.certificates[k];
+        const double near =
+            known.certified() ? known.uniqueness_radius / 2 : 1e-4 * network_.extent().radius;
+        repeats =
+            distance_bound(state(i), certified.states.data() + static_cast<ptrdiff_t>(k) * dim, dim,
+                           difference)
+                .value() <= near;
+      }
+      if (repeats) continue;
+      certified.states.insert(certified.states.end(), state(i), state(i) + dim);
+      certified.certificates.push_back(certificates_[i]);
+    }
+    list_.states = std::move(certified.states);
+    list_.certificates = std::move(certified.certificates);
+    std::move(certified.undecided.begin(), certified.undecided.end(),
+              std::back_inserter(list_.undecided));
+  }
+
+  void prove() {
+    const auto sure = [](const Certificate& certificate) { return certificate.certified(); };
+    if (options_.max_regions == 0 || !list_.undecided.empty() || list_.certificates.empty() ||
+        !std::all_of(list_.certificates.begin(), list_.certificates.end(), sure))
+      return;
+    const double seconds = options_.time_limit - elapsed();
+    SupportProof proof = prove_by_supports(network_, list_.states, list_.certificates, options_,
+                                           seconds, execution_);
+    list_.sets = proof.sets;
+    list_.regions = proof.regions;
+    list_.newton_steps = proof.newton_steps;
+    list_.depth = proof.depth;
+    states_ = std::move(list_.states);
+    certificates_ = std::move(list_.certificates);
+    states_.insert(states_.end(), proof.states.begin(), proof.states.end());
+    certificates_.insert(certificates_.end(), proof.certificates.begin(), proof.certificates.end());
+    settle_duplicates();
+    list_.proved = proof.undecided.empty() && list_.undecided.empty();
+    list_.open = std::move(proof.undecided);
+  }
+
+  const double* state(size_t i) const {
+    return states_.data() + static_cast<ptrdiff_t>(i) * network_.dim();
+  }
+
+  const Network<double>& network_;
+  const FaceSeeds& seeds_;
+  const FaceSearchOptions& options_;
+  const std::function<bool()> user_stop_;
+  const Execution execution_;
+  const Clock::time_point began_ = Clock::now();
+  Certifier certifier_;
+  std::vector<std::unique_ptr<FaceSolver>> solvers_;
+  std::vector<std::unique_ptr<NewtonSolver>> newtons_;
+  std::vector<decltype(certifier_.workspace())> workspaces_;
+  std::vector<double> states_;
+  std::vector<Certificate> certificates_;
+  bool cut_ = false;
+  FaceSearchList list_;
+};
+
+}  // namespace
+
+FaceSearchList fixed_points_by_faces(const Network<double>& network, const FaceSeeds& seeds,
+                                     const FaceSearchOptions& options, const Execution& execution) {
+  if (!arithmetic_is_sound())
+    throw std::runtime_error("this thread does not round to nearest with gradual underflow");
+  return FaceSearch(network, seeds, options, execution).run();
+}
+
+}  // namespace hopfix
