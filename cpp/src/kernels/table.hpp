@@ -14,6 +14,7 @@
 #include "derivative_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
+#include "similarity_table.hpp"
 
 namespace hopfix::kernels {
 
@@ -132,6 +133,7 @@ struct Table {
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
+  const SimilarityTable* similarity;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
 };
