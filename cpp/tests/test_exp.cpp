@@ -1,4 +1,4 @@
-// Accuracy of the kernels' exp at every level that runs here, in ulp of the exact value.
+// Accuracy of the kernels' exp and tanh at every level that runs here, in ulp of the exact value.
 //
 // float: every fifth number of [-104, 0], or every one with the argument --all (the figure in
 // kernels/exp.hpp). double: a million random numbers of each of several ranges.
@@ -65,6 +65,26 @@ double worst_double(const Table& table, double lowest) {
   return worst;
 }
 
+// Of either sign and any size.
+double worst_tanh(const Table& table) {
+  std::mt19937_64 random(2);
+  std::uniform_real_distribution<double> exponent(-60.0, 6.0);
+  std::vector<double> x(2000003), y(x.size());
+  for (double& value : x)
+    value = std::exp2(exponent(random)) * ((random() & 1) != 0 ? 1.0 : -1.0);
+  table.tanh64(x.data(), y.data(), static_cast<std::ptrdiff_t>(x.size()));
+  double worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    worst = std::max(worst, ulps(y[i], std::tanh(static_cast<long double>(x[i]))));
+    CHECK(std::fabs(y[i]) <= 1);
+  }
+  const double in[] = {0.0, -800.0, 1e300, std::numeric_limits<double>::quiet_NaN()};
+  double out[4];
+  table.tanh64(in, out, 4);
+  CHECK(out[0] == 0 && out[1] == -1 && out[2] == 1 && std::isnan(out[3]));
+  return worst;
+}
+
 template <class T>
 void check_special(hopfix::kernels::ExpFunction<T> exp) {
   const T infinity = std::numeric_limits<T>::infinity();
@@ -89,6 +109,9 @@ int main(int argc, char** argv) {
       twice = std::max(twice, worst_double(table, lowest));
     std::printf("%s: exp within %.3f ulp (float), %.3f ulp (double)\n", level.c_str(), single,
                 twice);
+    const double tangent = worst_tanh(table);
+    std::printf("%s: tanh within %.3f ulp\n", level.c_str(), tangent);
+    CHECK(tangent <= 4);
     CHECK(single <= 1.5);
     CHECK(twice <= 1.5);
   }

@@ -245,3 +245,82 @@ def critical_faces(
 def cips_margins(
     patterns: NDArray[np.float64], faces: NDArray[np.int64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+class AttentionOutput:
+    nothing: AttentionOutput
+    semantic_output: AttentionOutput
+    everything: AttentionOutput
+
+class AttentionSystem:
+    def __init__(
+        self,
+        projection: NDArray[np.float64],
+        readouts: NDArray[np.float64],
+        positions: NDArray[np.float64],
+    ) -> None: ...
+
+_Window = tuple[NDArray[np.float64], int]
+
+def simulate_attention(
+    system: AttentionSystem,
+    parameters: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    token: NDArray[np.float64] | None,
+    position: int,
+    steps: int,
+    discard: int,
+    what: AttentionOutput,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[NDArray[np.float64], _Window]: ...
+def attention_jacobian(
+    system: AttentionSystem,
+    parameters: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    position: int,
+    threads: int,
+) -> NDArray[np.float64]: ...
+def attention_exponents(
+    system: AttentionSystem,
+    parameters: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    position: int,
+    warmup: int,
+    steps: int,
+    batches: int,
+    count: int,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[NDArray[np.float64], _Window]: ...
+def certify_attention_orbit(
+    system: AttentionSystem,
+    parameters: NDArray[np.float64],
+    attention: NDArray[np.float64],
+    position: int,
+    inverse: NDArray[np.float64],
+    threads: int,
+) -> tuple[float, float]: ...
+
+_Memory = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int, int]
+
+def simulate_network(
+    system: AttentionSystem,
+    counts: NDArray[np.int64],
+    parameters: NDArray[np.float64],
+    seed: int,
+    memory: _Memory,
+    count: int,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[NDArray[np.float64], _Memory]: ...
+def sample_attention_fields(
+    system: AttentionSystem,
+    counts: NDArray[np.int64],
+    parameters: NDArray[np.float64],
+    seed: int,
+    attention: NDArray[np.float64],
+    position: int,
+    first: int,
+    count: int,
+    threads: int,
+) -> NDArray[np.float64]: ...

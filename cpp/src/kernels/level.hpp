@@ -12,6 +12,7 @@ extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;
 extern const SimilarityTable similarity;
+extern const AttentionKernels attention[kAttentionShapes];
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

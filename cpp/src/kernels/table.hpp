@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention_table.hpp"
 #include "derivative_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
@@ -134,8 +135,11 @@ struct Table {
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
   const SimilarityTable* similarity;
+  // kAttentionShapes of them.
+  const AttentionKernels* attention;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
+  ExpFunction<double> tanh64;
 };
 
 }  // namespace hopfix::kernels

@@ -3,6 +3,7 @@
 #include "level.hpp"
 #include "screen.hpp"
 #include "tangent.hpp"
+#include "tanh.hpp"
 
 #define HOPFIX_STRING_(x) #x
 #define HOPFIX_STRING(x) HOPFIX_STRING_(x)
@@ -20,6 +21,18 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
   const std::size_t bytes = static_cast<std::size_t>(count - i) * sizeof(T);
   std::memcpy(tail, x + i, bytes);
   store(tail, exp<T>(load(tail)));
+  std::memcpy(y + i, tail, bytes);
+}
+
+void tanh_array(const double* x, double* y, std::ptrdiff_t count) {
+  constexpr int lanes = kLanes<double>;
+  std::ptrdiff_t i = 0;
+  for (; i + lanes <= count; i += lanes) store(y + i, tanh(load(x + i)));
+  if (i == count) return;
+  double tail[lanes] = {};
+  const std::size_t bytes = static_cast<std::size_t>(count - i) * sizeof(double);
+  std::memcpy(tail, x + i, bytes);
+  store(tail, tanh(load(tail)));
   std::memcpy(y + i, tail, bytes);
 }
 
@@ -52,7 +65,9 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &derivatives,
                      &separation,
                      &similarity,
+                     attention,
                      exp_array<float>,
-                     exp_array<double>};
+                     exp_array<double>,
+                     tanh_array};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -1,0 +1,123 @@
+"""The arguments of the mean field: checked, and as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix._arrays import as_float_array, as_integer, as_real, require_finite
+from hopfix.mean_field._results import Array
+
+_MATRICES = ("output", "value", "query", "key")
+
+
+def odd_subsets(features: int) -> list[tuple[int, ...]]:
+    """The sets of an odd number of features, by size, then lexicographically."""
+    return [
+        subset
+        for size in range(1, features + 1, 2)
+        for subset in combinations(range(features), size)
+    ]
+
+
+def sign_patterns(features: int) -> Array:
+    """(2^(M−1), M) all signs with the first +1."""
+    numbers = np.arange(2 ** (features - 1))[:, None] >> np.arange(features - 1)
+    signs = 1.0 - 2.0 * (numbers & 1)
+    return np.concatenate([np.ones((len(signs), 1)), signs], axis=1)
+
+
+def as_matrices(given: Sequence[npt.ArrayLike]) -> list[Array]:
+    matrices: list[Array] = []
+    for name, value in zip(_MATRICES, given, strict=True):
+        matrix = as_float_array(name, value).astype(np.float64)
+        if matrix.ndim != 2 or matrix.size == 0:
+            raise ValueError(f"{name}: got shape {matrix.shape}, need (M, K) with M, K >= 1")
+        if matrices and matrix.shape != matrices[0].shape:
+            raise ValueError(
+                f"{name}: got shape {matrix.shape}, need that of output, {matrices[0].shape}"
+            )
+        require_finite(name, matrix)
+        matrices.append(matrix)
+    return matrices
+
+
+def as_class_weights(given: npt.ArrayLike | None, count: int) -> Array:
+    if given is None:
+        return np.full(count, 1 / count)
+    weights = as_float_array("class_weights", given).astype(np.float64)
+    if weights.shape != (count,):
+        raise ValueError(f"class_weights: got shape {weights.shape}, need ({count},)")
+    require_finite("class_weights", weights)
+    if not ((weights >= 0).all() and abs(weights.sum() - 1) <= 1e-9):
+        raise ValueError("class_weights: need numbers >= 0 with sum 1")
+    return weights
+
+
+def as_position_weight(value: float) -> float:
+    weight = as_real("position_weight", value)
+    if not 0 <= weight <= 1:
+        raise ValueError(f"position_weight: got {weight}, need a number from 0 to 1")
+    return weight
+
+
+def position_fields(given: Sequence[npt.ArrayLike] | None, features: int, context: int) -> Array:
+    """(L, 4 M): n⁻¹ Σ_j P_aj p_j of every position, zeros without positions."""
+    if given is None:
+        return np.zeros((context, 4 * features))
+    if isinstance(given, (str, bytes)) or len(given) != 4:
+        raise ValueError("positions: need (P_o, P_v, P_q, P_k)")
+    matrices = [as_float_array("positions", matrix).astype(np.float64) for matrix in given]
+    shape = matrices[0].shape
+    if any(matrix.ndim != 2 or matrix.shape != shape for matrix in matrices):
+        raise ValueError("positions: need four matrices of equal shape (M, n)")
+    units = shape[1]
+    if shape[0] != features or units == 0 or 2**units < context:
+        raise ValueError(
+            f"positions: got shape {shape}, need ({features}, n) with 2^n >= {context}"
+        )
+    for matrix in matrices:
+        require_finite("positions", matrix)
+    bits = np.arange(context)[:, None] >> np.arange(units - 1, -1, -1)
+    units_on = 2.0 * (bits & 1) - 1.0
+    return np.concatenate([units_on @ matrix.T / units for matrix in matrices], axis=1)
+
+
+def as_steps(steps: int, discard: int) -> tuple[int, int]:
+    """Steps to make, and how many of them are not kept."""
+    total = as_integer("steps", steps, 1)
+    return total, as_integer("discard", discard, 0, total)
+
+
+def as_parameters(
+    betas: npt.ArrayLike,
+    gammas: npt.ArrayLike | None,
+    position_weights: npt.ArrayLike | None,
+    gamma: float,
+    position_weight: float,
+) -> Array:
+    """Parameters (3, n) of a sweep; `gamma` and `position_weight` stand for what is not given."""
+    rows = [as_float_array("betas", betas).astype(np.float64)]
+    shape = rows[0].shape
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(f"betas: got shape {shape}, need (n,) with n >= 1")
+    for name, given, default in (
+        ("gammas", gammas, gamma),
+        ("position_weights", position_weights, position_weight),
+    ):
+        row = np.full(shape, default) if given is None else as_float_array(name, given)
+        if row.shape != shape:
+            raise ValueError(f"{name}: got shape {row.shape}, need that of betas, {shape}")
+        rows.append(row.astype(np.float64))
+    for name, row in zip(("betas", "gammas", "position_weights"), rows, strict=True):
+        require_finite(name, row)
+    if not (rows[0] > 0).all():
+        raise ValueError(f"betas: got {rows[0].min():g}, need numbers > 0")
+    if not (rows[1] >= 0).all():
+        raise ValueError(f"gammas: got {rows[1].min():g}, need numbers >= 0")
+    if not ((rows[2] >= 0) & (rows[2] <= 1)).all():
+        raise ValueError("position_weights: got numbers outside [0, 1]")
+    return np.stack(rows)

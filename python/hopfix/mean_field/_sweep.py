@@ -1,0 +1,258 @@
+"""Many trajectories at different parameters, all at once or in shards on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import as_integer
+from hopfix.mean_field._attractors import forcing_period
+from hopfix.mean_field._columns import as_steps
+from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
+
+if TYPE_CHECKING:
+    from hopfix.mean_field._model import AttentionMeanField
+
+Progress = Callable[[int, int], object]
+
+BATCHES = 32
+# Of them exponents are averaged over, and a tenth more lets the tangents turn.
+SHORTEST = 2 * BATCHES
+_FORMAT = 1
+
+
+class SweepOptions(NamedTuple):
+    """Steps to make, those of them discarded, and exponents wanted (0: none)."""
+
+    steps: int
+    discard: int
+    exponents: int
+
+
+def published_start(model: AttentionMeanField, parameters: Array, steps: int) -> State:
+    """Where the trajectory with the largest β ends, from the first token."""
+    at = int(np.argmax(parameters[0]))
+    one = np.ascontiguousarray(parameters[:, at : at + 1])
+    nothing = _core.AttentionOutput.nothing
+    _, ends = model._simulate([model.first_token()], steps, steps, nothing, None, one)
+    return ends[0]
+
+
+def bifurcation(
+    model: AttentionMeanField,
+    parameters: Array,
+    options: SweepOptions,
+    start: State | None,
+    progress: Progress | None,
+) -> Bifurcation:
+    """Trajectories at parameters (3, n); see `AttentionMeanField.bifurcation`."""
+    steps, discard, wanted = options
+    if wanted and steps < max(discard, model.context) + SHORTEST:
+        least = max(discard, model.context) + SHORTEST
+        raise ValueError(f"steps: got {steps}, need at least {least} for Lyapunov exponents")
+    begin = published_start(model, parameters, steps) if start is None else start
+    middle: Any = [begin] * parameters.shape[1]
+    nothing = _core.AttentionOutput.nothing
+    if discard:
+        _, middle = model._simulate(middle, discard, discard, nothing, progress, parameters)
+    exponents = error = None
+    if wanted:
+        full = middle
+        missing = max(0, model.context - len(middle[0].attention))
+        if missing:
+            _, full = model._simulate(middle, missing, missing, nothing, None, parameters)
+        length = steps - max(discard, model.context)
+        batches, _ = model._exponents(parameters, full, length, wanted, progress)
+        exponents, error = mean_and_error(batches)
+        order = np.argsort(-exponents, axis=1, kind="stable")
+        exponents = np.take_along_axis(exponents, order, 1)
+        error = np.take_along_axis(error, order, 1)
+    ends = middle
+    values = np.empty((parameters.shape[1], 0, model.features))
+    if steps > discard:
+        output = _core.AttentionOutput.semantic_output
+        values, ends = model._simulate(middle, steps - discard, 0, output, progress, parameters)
+    return Bifurcation(
+        betas=parameters[0],
+        gammas=parameters[1],
+        position_weights=parameters[2],
+        values=values,
+        exponents=exponents,
+        error=error,
+        final_states=tuple(ends),
+        forcing_period=forcing_period(model),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A bifurcation on disk: iterate to get its shards, each a `Bifurcation`, one at a time.
+
+    Attributes:
+        betas, gammas, position_weights: (n,) the parameters.
+        paths: the files of the shards, in the order of the parameters.
+    """
+
+    betas: Array
+    gammas: Array
+    position_weights: Array
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Bifurcation]:
+        return (_load(path)[0] for path in self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Sweep({len(self.betas)} parameters in {len(self)} shards)"
+
+    def exponents(self) -> Array:
+        """Return (n, k) the Lyapunov exponents of all shards."""
+        parts = [shard.exponents for shard in self]
+        if any(part is None for part in parts):
+            raise ValueError("lyapunov: exponents need a sweep with lyapunov=True")
+        return np.concatenate([part for part in parts if part is not None])
+
+    def kinds(self, max_period: int = 512) -> npt.NDArray[np.str_]:
+        """Return (n,) what the trajectories end in, see `Bifurcation.kinds`."""
+        return np.concatenate([shard.kinds(max_period) for shard in self])
+
+
+def sweep(
+    model: AttentionMeanField,
+    betas: npt.ArrayLike,
+    steps: int,
+    discard: int,
+    directory: str | os.PathLike[str],
+    lyapunov: bool = False,
+    start: State | None = None,
+    *,
+    count: int | None = None,
+    gammas: npt.ArrayLike | None = None,
+    position_weights: npt.ArrayLike | None = None,
+    shard: int = 256,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Make an `AttentionMeanField.bifurcation` in shards, saved as they are done, and resumed.
+
+    Args:
+        model: the network.
+        betas: as in `bifurcation`, like all that is not named here.
+        steps: as there.
+        discard: as there.
+        directory: where the shards go, one .npz file each; made if missing. A shard that is
+            there already, of the same network and parameters, is not made again.
+        lyapunov: as there.
+        start: as there.
+        count: as there.
+        gammas: as there.
+        position_weights: as there.
+        shard: parameters of one shard.
+        progress: called with (parameters done, parameters in all).
+
+    Raises:
+        ValueError: naming a shard of another sweep in the directory.
+        KeyboardInterrupt: Ctrl-C; the shards done are kept.
+    """
+    options = SweepOptions(*as_steps(steps, discard), model._exponents_wanted(count, lyapunov))
+    parameters = model._sweep(betas, gammas, position_weights)
+    size, folder = as_integer("shard", shard, 1), Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = parameters.shape[1]
+    paths = []
+    begin = start
+    for first in range(0, total, size):
+        part = np.ascontiguousarray(parameters[:, first : first + size])
+        path = folder / f"shard-{first:07d}.npz"
+        key = _key(model, parameters, options, start, first, size)
+        paths.append(path)
+        if path.exists():
+            if _load(path)[1] != key:
+                raise ValueError(f"directory: {path} belongs to another sweep")
+        else:
+            if begin is None:
+                begin = published_start(model, parameters, options.steps)
+            _save(bifurcation(model, part, options, begin, None), key, path)
+        if progress:
+            progress(min(first + size, total), total)
+    return Sweep(parameters[0], parameters[1], parameters[2], tuple(paths))
+
+
+def _key(
+    model: AttentionMeanField,
+    parameters: Array,
+    options: SweepOptions,
+    start: State | None,
+    first: int,
+    shard: int,
+) -> str:
+    """What a shard depends on, as a hash."""
+    system = model._system
+    arrays = [system.projection, system.readouts, system.positions, system.shares, parameters]
+    if start is not None:
+        arrays.append(np.asarray(start.attention))
+        if start.token is not None:
+            arrays.append(np.asarray(start.token))
+    text = repr((_FORMAT, options, None if start is None else start.position, first, shard))
+    digest = hashlib.sha256(text.encode())
+    for array in arrays:
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _save(found: Bifurcation, key: str, path: Path) -> None:
+    """Write a shard, in one step."""
+    nothing = np.empty((len(found.betas), 0))
+    arrays: dict[str, Any] = {
+        "key": np.array(key),
+        "parameters": np.stack([found.betas, found.gammas, found.position_weights]),
+        "values": found.values,
+        "exponents": nothing if found.exponents is None else found.exponents,
+        "error": nothing if found.error is None else found.error,
+        "windows": np.stack([state.attention for state in found.final_states]),
+        "position": np.int64(found.final_states[0].position),
+        "forcing_period": np.int64(found.forcing_period),
+    }
+    tokens = [state.token for state in found.final_states]
+    if tokens[0] is not None:
+        arrays["tokens"] = np.stack([np.asarray(token) for token in tokens])
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _load(path: Path) -> tuple[Bifurcation, str]:
+    """A shard and the key it was made for."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            given = {name: data[name] for name in data.files}
+        exponents = given["exponents"] if given["exponents"].shape[1] else None
+        betas, gammas, position_weights = given["parameters"]
+        found = Bifurcation(
+            betas=betas,
+            gammas=gammas,
+            position_weights=position_weights,
+            values=given["values"],
+            exponents=exponents,
+            error=None if exponents is None else given["error"],
+            final_states=states_from(given["windows"], int(given["position"]), given.get("tokens")),
+            forcing_period=int(given["forcing_period"]),
+        )
+        return found, str(given["key"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"directory: {path} is not a shard of a sweep ({error})") from None

@@ -1,0 +1,1 @@
+"""Reproductions of published work, one module each."""
