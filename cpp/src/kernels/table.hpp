@@ -16,6 +16,7 @@
 #include "panel_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
+#include "similarity_table.hpp"
 
 namespace hopfix::kernels {
 
@@ -134,6 +135,7 @@ struct Table {
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
+  const SimilarityTable* similarity;
   // kAttentionShapes of them.
   const AttentionKernels* attention;
   const PanelTable* panels;
