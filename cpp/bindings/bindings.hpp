@@ -11,6 +11,7 @@ void bind_fixed_points(pybind11::module_& m);
 void bind_continuation(pybind11::module_& m);
 void bind_separation(pybind11::module_& m);
 void bind_faces(pybind11::module_& m);
+void bind_kernel(pybind11::module_& m);
 
 }  // namespace hopfix::bindings
 

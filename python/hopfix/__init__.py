@@ -4,7 +4,7 @@
 of counting. README.md shows the main job in ten lines.
 """
 
-from hopfix import datasets, degree, faces, plot, queries, separation, softmax_map
+from hopfix import datasets, degree, faces, kernel, plot, queries, separation, softmax_map
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
 from hopfix._results import Certificates, Retrieval
@@ -27,6 +27,7 @@ __all__ = [
     "degree",
     "faces",
     "get_config",
+    "kernel",
     "plot",
     "queries",
     "separation",

@@ -166,3 +166,29 @@ def critical_faces(
 def cips_margins(
     patterns: NDArray[np.float64], faces: NDArray[np.int64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+class SeparationLoss:
+    def __init__(self, kind: str, t: float, normalize: bool) -> None: ...
+
+def separation_loss(
+    patterns: NDArray[np.floating[Any]],
+    matrix: NDArray[np.floating[Any]],
+    loss: SeparationLoss,
+    wants_gradient: bool,
+    threads: int,
+) -> tuple[float, NDArray[np.floating[Any]] | None, int]: ...
+def linear_features(
+    patterns: NDArray[np.floating[Any]], matrix: NDArray[np.floating[Any]], threads: int
+) -> NDArray[np.floating[Any]]: ...
+def fit_separation_kernel(
+    patterns: NDArray[np.floating[Any]],
+    start: NDArray[np.floating[Any]],
+    loss: SeparationLoss,
+    steps: int,
+    rates: list[float],
+    batches: NDArray[np.int64],
+    tolerance: float,
+    time_limit: float,
+    progress: Callable[[int, int], object] | None,
+    threads: int,
+) -> tuple[dict[str, Any], BaseException | None]: ...

@@ -11,6 +11,7 @@ extern const ScreenKernels screens[kTileShapes];
 extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;
+extern const PanelTable panels;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

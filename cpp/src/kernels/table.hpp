@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "derivative_table.hpp"
+#include "panel_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
 
@@ -132,6 +133,7 @@ struct Table {
   const DenseKernels* dense;
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
+  const PanelTable* panels;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
 };

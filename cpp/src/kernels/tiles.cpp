@@ -51,6 +51,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &dense,
                      &derivatives,
                      &separation,
+                     &panels,
                      exp_array<float>,
                      exp_array<double>};
 

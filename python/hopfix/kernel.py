@@ -1,0 +1,440 @@
+"""Learned similarities: kernels K(u, v) = (Wu)·(Wv) that spread the patterns out (U-Hop, stage I).
+
+A retrieval step with a kernel is T_K(ξ) = X softmax(β K(X, ξ)). Memories interfere less the further
+their features φ_i = W x_i are apart, so W is learned by making a separation loss of the features
+small, over all pairs i < j, with t > 0::
+
+    average   L = log mean exp(−t ‖φ_i − φ_j‖²)
+    maximum   L = max −t ‖φ_i − φ_j‖²
+    layer     L = log mean exp(2t ((φ_i·φ_j)² − 1))
+
+with features scaled to unit length first (`normalize=True`). Then φ_i/‖φ_i‖ in place of φ_i has
+the gradient dL/dφ_i = (I − u_i u_iᵀ) dL/du_i / ‖φ_i‖, and the loss does not depend on the scale of
+W. Without normalisation "average" and "maximum" have no minimum (scale W up), and that of "layer"
+is at W = 0.
+
+    kernel = hopfix.kernel.SeparationKernel(seed=0).fit(patterns)
+    kernel.matrix               # W, (D, d)
+    kernel.loss_history         # (steps + 1,)
+    kernel.convergence          # why it stopped
+
+Gradients are closed forms, through the Gram matrix of the features: never M²d numbers. Results are
+bitwise the same for every number of threads.
+
+Source: Wu, Hu, Hsiao and Liu, "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield
+Models" (2024): Algorithm 1 and Definition 3.1; Wang and Isola, "Understanding contrastive
+representation learning through alignment and uniformity on the hypersphere" (2020): average loss.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import (
+    FloatArray,
+    as_float_array,
+    as_integer,
+    as_nonnegative,
+    as_patterns,
+    as_positive,
+    as_states,
+    require_finite,
+)
+from hopfix._config import resolve_threads
+
+__all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
+
+Kind: TypeAlias = Literal["average", "maximum", "layer"]
+
+_FORMAT = 1
+_RATES = {"average": 1.0, "maximum": 10.0, "layer": 1.0}  # as published; "layer" as "average"
+
+
+class SeparationKernel:
+    """A linear kernel W of shape (D, d), learned from patterns by descent on a separation loss.
+
+    The default goes along the negative gradient by a line search from the spectral step length
+    (Barzilai and Borwein 1988; Raydan 1997). For "maximum", which has kinks, it makes soft maxima
+    (t/s) log Σ exp(−s‖φ_i − φ_j‖²) small, with s from 4t doubled in eight stages; `loss_history`
+    shows the maximum itself, and need not fall at every step.
+
+    Args:
+        n_features: D; None: d, as published. Directions beyond d, or beyond the rank of the
+            patterns, are of no use to the loss.
+        kind: "average", "maximum" or "layer".
+        t: the sharpness of the loss, > 0.
+        steps: descent steps at most.
+        learning_rate: the step length of plain gradient descent instead of line searches; with
+            faithful=True the first one.
+        faithful: the published training: gradient descent with rate 1 divided by √(i+1) after
+            *every* step i = 0, 1, … cumulatively, so that after ten steps it all but stands still
+            ("average", and "layer"), or with the constant rate 10 ("maximum", by the subgradient of
+            the first closest pair); rows of W are not normalised.
+        seed: of the start, W with independent standard normal entries, and of the batches; an int
+            or None.
+        normalize: whether the loss is that of unit features.
+        normalize_rows: scale the rows of W to unit length in the end (Algorithm 1, line 4), which
+            changes the loss; None: not faithful.
+        batch_size: patterns per step, drawn in random order without repetition until less than a
+            batch is left; None: all. The losses are then those of the batches.
+        tol: stop where ‖dL/dW‖‖W‖ is at most this (Frobenius norms); None: 1e-6 (float64), 1e-4
+            (float32). Not with batches.
+        num_threads: as in `Hopfield`.
+
+    Attributes, after `fit`:
+        matrix: W (D, d), of the dtype of the patterns.
+        loss_history: float64, the loss before the first and after every step; with batches that of
+            each batch, before its step.
+        convergence: "gradient" (within `tol`), "steps", "stalled" (no step makes the loss smaller,
+            or it has not changed beyond rounding in 20 steps), "diverged" (the loss left the range
+            of numbers; W is the last with a finite loss), "time_limit" or "interrupted".
+        loss: of `matrix` on all patterns, rows normalised or not; NaN if interrupted.
+    """
+
+    matrix: FloatArray
+    loss_history: npt.NDArray[np.float64]
+    convergence: str
+    loss: float
+
+    def __init__(
+        self,
+        n_features: int | None = None,
+        kind: Kind = "average",
+        t: float = 2.0,
+        steps: int = 100,
+        learning_rate: float | None = None,
+        faithful: bool = False,
+        seed: int | None = None,
+        *,
+        normalize: bool = True,
+        normalize_rows: bool | None = None,
+        batch_size: int | None = None,
+        tol: float | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self.n_features = None if n_features is None else as_integer("n_features", n_features, 1)
+        self.kind: Kind = _as_kind(kind)
+        self.t = as_positive("t", t)
+        self.steps = as_integer("steps", steps, 0, 2**31)
+        self.learning_rate = (
+            None if learning_rate is None else as_positive("learning_rate", learning_rate)
+        )
+        self.faithful = _as_bool("faithful", faithful)
+        self.seed = None if seed is None else as_integer("seed", seed, 0)
+        self.normalize = _as_bool("normalize", normalize)
+        self.normalize_rows = (
+            not self.faithful
+            if normalize_rows is None
+            else _as_bool("normalize_rows", normalize_rows)
+        )
+        self.batch_size = None if batch_size is None else as_integer("batch_size", batch_size, 2)
+        self.tol = None if tol is None else as_nonnegative("tol", tol)
+        self._threads = resolve_threads(num_threads)
+
+    def fit(
+        self,
+        patterns: npt.ArrayLike,
+        *,
+        start: npt.ArrayLike | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        time_limit: float | None = None,
+    ) -> SeparationKernel:
+        """Learn W from patterns (M, d), M >= 2, and return self.
+
+        A step costs 5 M² min(D, M) flops (for M > 2d: 3 M² D + 4 M D d), with a batch of b
+        patterns in place of all 3 b² D + 6 b D d; extra memory is below 3 (Dd + DM + M²) numbers.
+
+        Patterns that are equal, or on a line through the origin, keep their distance whatever W is:
+        with "average" and "layer" they shift the loss, with "maximum" equal ones make it zero for
+        every W, and "gradient" is reported at once.
+
+        Args:
+            patterns: (M, d).
+            start: (D, d), where to start instead of at random.
+            progress: called with (steps done, steps in all).
+            time_limit: seconds after which to stop.
+
+        Raises:
+            TypeError, ValueError: naming the argument; also for a zero pattern (its feature has no
+                direction), unless normalize=False.
+            KeyboardInterrupt: Ctrl-C; its attribute ``partial`` is this kernel, with what it has.
+
+        Warns:
+            RuntimeWarning: the descent diverged.
+        """
+        rows = _as_pattern_pairs(patterns)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        limit = math.inf if time_limit is None else as_positive("time_limit", time_limit)
+        rng = np.random.default_rng(self.seed)
+        found, interruption = _core.fit_separation_kernel(
+            rows,
+            self._start(rows, start, rng),
+            self._loss(),
+            self.steps,
+            self._rates(),
+            self._batches(len(rows), rng),
+            self._tolerance(rows.dtype),
+            limit,
+            progress,
+            self._threads,
+        )
+        if found["fault"] >= 0:
+            raise _no_feature("start", found["fault"], rows)
+        self._set(found, rows, interruption is not None)
+        if interruption is not None:
+            interruption.partial = self  # type: ignore[attr-defined]
+            raise interruption
+        if self.convergence == "diverged":
+            reason = "" if self.normalize else ": without normalisation it has no minimum"
+            warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=2)
+        return self
+
+    def transform(self, states: npt.ArrayLike) -> FloatArray:
+        """Return the features Wξ, shape (..., D), of states (..., d), in the dtype of W.
+
+        O(D d) a state; each feature is one sum, the same for a state alone and in any batch.
+        """
+        matrix = self._fitted()
+        rows, leading = as_states("states", states, matrix.shape[1], matrix.dtype)
+        features = _core.linear_features(rows, matrix, self._threads)
+        return features.reshape((*leading, len(matrix)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and results of `fit` to an .npz file, replacing `path` in one step."""
+        target = Path(path)
+        arrays: dict[str, Any] = {
+            "separation_kernel": np.int64(_FORMAT),
+            "matrix": self._fitted(),
+            "loss_history": self.loss_history,
+            "convergence": np.array(self.convergence),
+            "loss": np.float64(self.loss),
+            "kind": np.array(self.kind),
+        }
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            arrays[name] = np.array([] if value is None else [value])
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SeparationKernel:
+        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        with np.load(Path(path), allow_pickle=False) as data:
+            if "separation_kernel" not in data or int(data["separation_kernel"]) != _FORMAT:
+                raise ValueError(f"path: {path} is not a file written by SeparationKernel.save")
+            numbers = {name: data[name].tolist() for name in _NUMBERS}
+            options: dict[str, Any] = {k: v[0] if v else None for k, v in numbers.items()}
+            kernel = cls(kind=_as_kind(str(data["kind"])), **options)
+            kernel.matrix = _read_only(data["matrix"])
+            kernel.loss_history = _read_only(data["loss_history"])
+            kernel.convergence = str(data["convergence"])
+            kernel.loss = float(data["loss"])
+            return kernel
+
+    def __repr__(self) -> str:
+        notes = [f"kind={self.kind!r}", f"t={self.t:g}"]
+        if not hasattr(self, "matrix"):
+            return f"SeparationKernel({', '.join(notes)}, not fitted)"
+        notes += [f"matrix {self.matrix.shape}", f"loss {self.loss:.6g}", self.convergence]
+        return f"SeparationKernel({', '.join(notes)})"
+
+    def _fitted(self) -> FloatArray:
+        if not hasattr(self, "matrix"):
+            raise ValueError("SeparationKernel: has no matrix yet, call fit(patterns) first")
+        return self.matrix
+
+    def _loss(self) -> _core.SeparationLoss:
+        return _core.SeparationLoss(self.kind, self.t, self.normalize)
+
+    def _tolerance(self, dtype: np.dtype[Any]) -> float:
+        if self.tol is not None:
+            return self.tol
+        return 1e-4 if dtype == np.float32 else 1e-6
+
+    def _start(
+        self, rows: FloatArray, start: npt.ArrayLike | None, rng: np.random.Generator
+    ) -> FloatArray:
+        d = rows.shape[1]
+        if start is None:
+            shape = (d if self.n_features is None else self.n_features, d)
+            return rng.standard_normal(shape).astype(rows.dtype, copy=False)
+        return _as_matrix("start", start, rows, self.n_features)
+
+    def _rates(self) -> list[float]:
+        """Return the step lengths of plain descent; none: line searches."""
+        if not self.faithful:
+            return [] if self.learning_rate is None else [self.learning_rate] * self.steps
+        rate = _RATES[self.kind] if self.learning_rate is None else self.learning_rate
+        rates = []
+        for i in range(self.steps):
+            rates.append(rate)
+            rate /= 1.0 if self.kind == "maximum" else math.sqrt(i + 1)
+        return rates
+
+    def _batches(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Return (steps, batch_size) rows, empty for all patterns at every step."""
+        size = self.batch_size
+        if size is None:
+            return np.empty(0, np.int64)
+        if size > count:
+            raise ValueError(f"batch_size: got {size}, need at most the {count} patterns")
+        rounds = -(-self.steps // (count // size))
+        drawn = [rng.permutation(count)[: count // size * size] for _ in range(rounds)]
+        return np.concatenate([np.empty(0, np.int64), *drawn])[: self.steps * size]
+
+    def _set(self, found: dict[str, Any], rows: FloatArray, interrupted: bool) -> None:
+        matrix: FloatArray = found["matrix"]
+        if self.normalize_rows:
+            wide = matrix.astype(np.float64)
+            norms = np.linalg.norm(wide, axis=1, keepdims=True)
+            matrix = (wide / np.where(norms > 0, norms, 1)).astype(matrix.dtype)
+        self.matrix = _read_only(matrix)
+        self.loss_history = _read_only(found["losses"])
+        self.convergence = found["end"]
+        self.loss = math.nan
+        if not interrupted:
+            self.loss = _core.separation_loss(rows, matrix, self._loss(), False, self._threads)[0]
+
+
+_NUMBERS = (
+    "n_features",
+    "t",
+    "steps",
+    "learning_rate",
+    "faithful",
+    "seed",
+    "normalize",
+    "normalize_rows",
+    "batch_size",
+    "tol",
+)
+
+
+def separation_loss(
+    patterns: npt.ArrayLike,
+    matrix: npt.ArrayLike,
+    t: float = 2.0,
+    kind: Kind = "average",
+    normalize: bool = True,
+    *,
+    num_threads: int | None = None,
+) -> float:
+    """Return the separation loss L of the features W x_i, over pairs i < j of patterns (M, d).
+
+    In the dtype of the patterns, sums over pairs in double precision; M² D + 2 M D d flops. Within
+    some 10 ulp of max(1, t ‖φ‖²) of the exact value, measured (‖φ‖ = 1 where normalised).
+
+    Raises TypeError or ValueError, naming the argument; also where a feature to be normalised is
+    zero, or overflows.
+    """
+    return _evaluate(patterns, matrix, t, kind, normalize, False, num_threads)[0]
+
+
+def separation_gradient(
+    patterns: npt.ArrayLike,
+    matrix: npt.ArrayLike,
+    t: float = 2.0,
+    kind: Kind = "average",
+    normalize: bool = True,
+    *,
+    num_threads: int | None = None,
+) -> FloatArray:
+    """Return dL/dW, shape (D, d), of `separation_loss`, at the cost of 3 M² D + 4 M D d flops.
+
+    For "maximum", which has kinks where several pairs are closest, the subgradient of the first of
+    these pairs in lexicographic order (i, j).
+    """
+    gradient: FloatArray = _evaluate(patterns, matrix, t, kind, normalize, True, num_threads)[1]
+    return gradient
+
+
+def _evaluate(
+    patterns: npt.ArrayLike,
+    matrix: npt.ArrayLike,
+    t: float,
+    kind: Kind,
+    normalize: bool,
+    wants_gradient: bool,
+    num_threads: int | None,
+) -> tuple[float, Any]:
+    rows = _as_pattern_pairs(patterns)
+    w = _as_matrix("matrix", matrix, rows, None)
+    rule = _core.SeparationLoss(
+        _as_kind(kind), as_positive("t", t), _as_bool("normalize", normalize)
+    )
+    loss, gradient, fault = _core.separation_loss(
+        rows, w, rule, wants_gradient, resolve_threads(num_threads)
+    )
+    if fault >= 0:
+        raise _no_feature("matrix", fault, rows)
+    return loss, gradient
+
+
+def _no_feature(name: str, row: int, patterns: FloatArray) -> ValueError:
+    if not patterns[row].any():
+        return ValueError(
+            f"patterns: row {row} is zero, its feature cannot be normalised; use normalize=False"
+        )
+    return ValueError(
+        f"{name}: the feature of pattern {row} is zero or overflows in {patterns.dtype}"
+    )
+
+
+def _as_pattern_pairs(value: npt.ArrayLike) -> FloatArray:
+    rows = as_patterns("patterns", value)
+    if len(rows) < 2:
+        raise ValueError("patterns: got 1 pattern, need at least 2: the loss is over pairs")
+    return rows
+
+
+def _as_matrix(
+    name: str, value: npt.ArrayLike, rows: FloatArray, n_features: int | None
+) -> FloatArray:
+    array = as_float_array(name, value)
+    d = rows.shape[1]
+    wanted = "D" if n_features is None else str(n_features)
+    fits = array.ndim == 2 and array.size > 0 and array.shape[1] == d
+    if not fits or n_features not in (None, len(array)):
+        raise ValueError(f"{name}: got shape {array.shape}, need ({wanted}, {d})")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=rows.dtype)
+    require_finite(name, array)
+    return array
+
+
+def _as_kind(value: object) -> Kind:
+    kinds = get_args(Kind)
+    if not isinstance(value, str):
+        raise TypeError(f"kind: got {type(value).__name__}, need one of {kinds}")
+    if value not in kinds:
+        raise ValueError(f"kind: got {value!r}, need one of {kinds}")
+    kind: Kind = value
+    return kind
+
+
+def _as_bool(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
+    return bool(value)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array
