@@ -1,4 +1,4 @@
-"""Critical faces and CIPS margins: the cases that issue 5 sets bars for.
+"""Critical faces, CIPS margins and sufficient betas, most with a bar of issue 5.
 
     python bench/bench_faces.py [--threads 1] [--output faces.json]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import hopfix
-from hopfix.faces import cips_margin, critical_faces
+from hopfix.faces import cips_margin, critical_faces, sufficient_beta
 
 
 def unit(rng, n, d):
@@ -66,6 +66,16 @@ def cases(threads):
         1.0,
         lambda: cips_margin(fifty, faces, num_threads=threads),
     )
+    basis = np.linalg.qr(rng.normal(size=(50, 50)))[0] * np.linspace(1, 2, 50)
+    near = basis / np.linalg.norm(basis, axis=1, keepdims=True)
+    for alone in (True, False):
+        yield (
+            f"100 sufficient betas, faces of 6, {'alone' if alone else 'N=50'}",
+            None,
+            lambda alone=alone: sufficient_beta(
+                near, faces[:100], isolated=alone, num_threads=threads
+            ),
+        )
 
 
 def main():

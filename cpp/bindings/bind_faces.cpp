@@ -3,6 +3,7 @@
 #include "bindings.hpp"
 #include "hopfix/cips.hpp"
 #include "hopfix/critical_faces.hpp"
+#include "hopfix/sufficient_beta.hpp"
 
 namespace hopfix::bindings {
 
@@ -46,11 +47,66 @@ py::tuple find_cips_margins(const Array<double>& patterns, const Array<std::int6
                         to_array(margins.upper, {faces.shape(0)}));
 }
 
+// One dict per face; the witness in arrays of the shapes that the header gives.
+py::list find_sufficient_betas(const Array<double>& patterns, const Array<std::int64_t>& faces,
+                               bool isolated, bool lemma, double shrink, int threads) {
+  const SufficientBetaOptions options{isolated, lemma ? BetaMethod::kLemma : BetaMethod::kExact,
+                                      shrink};
+  std::vector<SufficientBeta> answers;
+  run_released(threads, [&](const Execution& execution) {
+    answers = sufficient_betas(patterns.data(), patterns.shape(0), patterns.shape(1), faces.data(),
+                               faces.shape(0), faces.shape(1), options, execution);
+  });
+  const py::ssize_t k = faces.shape(1), outside = isolated ? 0 : patterns.shape(0) - k;
+  py::list out;
+  for (const SufficientBeta& answer : answers) {
+    py::dict fields;
+    fields["beta"] = answer.beta;
+    fields["shrink"] = answer.shrink;
+    fields["thickness"] = answer.thickness;
+    fields["reason"] = answer.reason;
+    if (std::isfinite(answer.beta)) {
+      const FaceWitness& witness = answer.witness;
+      const py::ssize_t facets = k > 1 ? k : 0;
+      fields["facet_weights"] = to_array(witness.facet_weights, {facets, k});
+      fields["margin_strategies"] = to_array(witness.margin_strategies, {outside, k});
+      fields["facet_strategies"] = to_array(witness.facet_strategies, {facets, outside, k});
+    }
+    out.append(fields);
+  }
+  return out;
+}
+
+// The Python layer has checked the shapes of the witness.
+bool check_sufficient_beta(const Array<double>& patterns, const Array<std::int64_t>& face,
+                           bool isolated, double beta, double shrink, double thickness,
+                           const Array<double>& facet_weights,
+                           const Array<double>& margin_strategies,
+                           const Array<double>& facet_strategies) {
+  const auto values = [](const Array<double>& array) {
+    return std::vector<double>(array.data(), array.data() + array.size());
+  };
+  const SufficientBeta claim{
+      beta,
+      shrink,
+      thickness,
+      "",
+      {values(facet_weights), values(margin_strategies), values(facet_strategies)}};
+  bool proved = false;
+  run_released(1, [&](const Execution&) {
+    proved = proves_sufficient_beta(patterns.data(), patterns.shape(0), patterns.shape(1),
+                                    face.data(), face.shape(0), isolated, claim);
+  });
+  return proved;
+}
+
 }  // namespace
 
 void bind_faces(py::module_& m) {
   m.def("critical_faces", &find_critical_faces);
   m.def("cips_margins", &find_cips_margins);
+  m.def("sufficient_betas", &find_sufficient_betas);
+  m.def("check_sufficient_beta", &check_sufficient_beta);
 }
 
 }  // namespace hopfix::bindings

@@ -126,3 +126,25 @@ def as_integer(name: str, value: object, least: int, most: int | None = None) ->
         allowed = f"at least {least}" if most is None else f"{least} to {most}"
         raise ValueError(f"{name}: got {number}, need {allowed}")
     return number
+
+
+def as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return faces of `n` patterns as (K, m) distinct indices, and whether one face was given."""
+    try:
+        array = np.asarray(face)
+    except ValueError as error:
+        raise ValueError(f"face: {error}; need indices, or (K, m) for K faces at once") from None
+    if array.size == 0 or array.ndim not in (1, 2):
+        raise ValueError(f"face: got shape {array.shape}, need (m,) or (K, m), not empty")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"face: got dtype {array.dtype}, need integers")
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        raise ValueError(f"face: got index {array[outside][0]}, need 0 to {n - 1}")
+    faces = np.ascontiguousarray(np.atleast_2d(array), dtype=np.int64)
+    ordered = np.sort(faces, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if repeated.any():
+        row = faces[int(np.argmax(repeated))].tolist()
+        raise ValueError(f"face: got {row}, need distinct indices")
+    return faces, array.ndim == 1

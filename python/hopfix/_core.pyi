@@ -192,3 +192,22 @@ def fit_separation_kernel(
     progress: Callable[[int, int], object] | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+def sufficient_betas(
+    patterns: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    isolated: bool,
+    lemma: bool,
+    shrink: float,
+    threads: int,
+) -> list[dict[str, Any]]: ...
+def check_sufficient_beta(
+    patterns: NDArray[np.float64],
+    face: NDArray[np.int64],
+    isolated: bool,
+    beta: float,
+    shrink: float,
+    thickness: float,
+    facet_weights: NDArray[np.float64],
+    margin_strategies: NDArray[np.float64],
+    facet_strategies: NDArray[np.float64],
+) -> bool: ...

@@ -7,7 +7,8 @@ has no larger or equal score outside I. Each gives exactly one fixed point for a
 converges to xi_I and has Morse index |I| - 1.
 
 A face is CIPS (convexly inner product separated) if on all of its convex hull the largest inner
-product with a pattern of the face exceeds that with any other pattern.
+product with a pattern of the face exceeds that with any other pattern. Such a face, if its facets
+are CIPS too, has an unstable fixed point from some beta on: :func:`sufficient_beta`.
 
 Source: "On Unstable Fixed Points in Modern Continuous Hopfield Networks".
 """
@@ -28,6 +29,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
+    as_faces,
     as_integer,
     as_nonnegative,
     as_patterns,
@@ -36,14 +38,26 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._max_entropy import Hull, max_entropy_weights
+from hopfix._sampled_faces import sampled_margin
+from hopfix._sufficient_beta import (
+    BetaCertificate,
+    FaceRegion,
+    SufficientBeta,
+    sufficient_beta,
+)
 
 __all__ = [
+    "BetaCertificate",
     "CipsMargin",
     "CriticalFaces",
     "DegenerateSet",
+    "FaceRegion",
+    "SufficientBeta",
     "cips_margin",
     "critical_faces",
     "is_cips",
+    "sampled_margin",
+    "sufficient_beta",
 ]
 
 
@@ -262,7 +276,7 @@ def cips_margin(
         num_threads: as in `Hopfield`; the result does not depend on it.
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
-    faces, single = _as_faces(face, len(checked))
+    faces, single = as_faces(face, len(checked))
     lower, upper = _core.cips_margins(checked, faces, resolve_threads(num_threads))
     middle = np.where(lower > 0, lower, np.nan)
     finite = np.isfinite(lower) & np.isfinite(upper)
@@ -285,24 +299,3 @@ def is_cips(
     """
     answer = cips_margin(patterns, face, num_threads=num_threads)
     return answer.lower > as_nonnegative("delta", delta)
-
-
-def _as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:
-    try:
-        array = np.asarray(face)
-    except ValueError as error:
-        raise ValueError(f"face: {error}; need indices, or (K, m) for K faces at once") from None
-    if array.size == 0 or array.ndim not in (1, 2):
-        raise ValueError(f"face: got shape {array.shape}, need (m,) or (K, m), not empty")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"face: got dtype {array.dtype}, need integers")
-    outside = (array < 0) | (array >= n)
-    if outside.any():
-        raise ValueError(f"face: got index {array[outside][0]}, need 0 to {n - 1}")
-    faces = np.ascontiguousarray(np.atleast_2d(array), dtype=np.int64)
-    ordered = np.sort(faces, axis=1)
-    repeated = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    if repeated.any():
-        row = faces[int(np.argmax(repeated))].tolist()
-        raise ValueError(f"face: got {row}, need distinct indices")
-    return faces, array.ndim == 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hopfix import FixedPoints, Hopfield
 
-__all__ = ["Section", "landscape", "require_matplotlib"]
+__all__ = ["Section", "basin_colours", "landscape", "require_matplotlib"]
 
 Images = tuple[int, int] | Callable[[Floats], Floats]
 
@@ -135,7 +135,7 @@ def _draw_basins(ax: Axes, grid: Grid, floor: float, ceiling: float) -> None:
     """Colour each point by its basin, paler the higher its energy, with an outline."""
     height = np.clip((grid.energy - floor) / max(ceiling - floor, 1e-300), 0, 1)[..., None]
     whiteness = 0.35 + 0.5 * height
-    colour = _basin_colours(int(grid.basin.max()) + 2)[grid.basin]
+    colour = basin_colours(int(grid.basin.max()) + 2)[grid.basin]
     extent = (grid.x[0], grid.x[-1], grid.y[0], grid.y[-1])
     ax.imshow(
         whiteness + (1 - whiteness) * colour, extent=extent, origin="lower",
@@ -157,7 +157,7 @@ def _blurred(mask: NDArray[np.bool_]) -> Floats:
     return values
 
 
-def _basin_colours(count: int) -> Floats:
+def basin_colours(count: int) -> Floats:
     """Return `count` colours (count, 3), the last of them the grey of no basin."""
     from matplotlib.colors import to_rgb
 
@@ -198,7 +198,7 @@ def _draw_memories(ax: Axes, points: Floats, weights: Floats, labels: Sequence[s
     if len(points) == 0:
         return
     ax.scatter(
-        points[:, 0], points[:, 1], s=210, marker="o", c=_basin_colours(len(points) + 1)[:-1],
+        points[:, 0], points[:, 1], s=210, marker="o", c=basin_colours(len(points) + 1)[:-1],
         edgecolors="white", linewidths=1.8, zorder=5,
     )  # fmt: skip
     for point, weight in zip(points, weights, strict=True):

@@ -1,4 +1,4 @@
-"""The command line ``hopfix``: ``demo``, ``atlas`` and ``show-config``.
+"""The command line ``hopfix``: ``demo``, ``atlas``, ``reproduce`` and ``show-config``.
 
 Exit codes: 0 done; 2 wrong usage, input or a missing extra, with one line on stderr; 130 Ctrl-C;
 141 the reader of stdout went away.

@@ -17,6 +17,7 @@ import hopfix
 from hopfix import datasets, demo, plot
 from hopfix.cli import report
 from hopfix.cli.reading import InputError, read_patterns
+from hopfix.cli.reproduce import reproduce
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,6 +222,9 @@ def _atlas(
         message = _saved(picture, output)
         if not as_json:
             click.echo(message)
+
+
+_commands.add_command(reproduce)
 
 
 @_commands.command("show-config")

@@ -7,6 +7,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,16 @@ from rich.table import Table
 
 from hopfix.demo import Row
 
-__all__ = ["LEGEND", "class_table", "heading", "rendered", "row_table", "to_json"]
+__all__ = [
+    "LEGEND",
+    "class_table",
+    "heading",
+    "plain_table",
+    "rendered",
+    "row_table",
+    "to_json",
+    "wrapped",
+]
 
 LEGEND = """\
 µ: Morse index, the number of unstable directions. cert.: certified. stored: patterns at which
@@ -42,6 +52,30 @@ def row_table(rows: Sequence[Row]) -> Table:
             *recalled, str(np.count_nonzero(found.certified)), _stored(row), found.completeness,
         )  # fmt: skip
     return table
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return a table of values as they are: numbers to the right, five digits at most."""
+    texts = [k for k in range(len(headings)) if any(isinstance(row[k], str) for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for k, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if k in texts else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def wrapped(text: str) -> list[str]:
+    """Return the lines of a note below a table."""
+    return wrap(text, _WIDTH_OF_FILES - 4)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float | np.floating):
+        return f"{value:.5g}"
+    return str(value)
 
 
 def _table(numbers: Sequence[str], texts: Sequence[str]) -> Table:
