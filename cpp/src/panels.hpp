@@ -1,7 +1,7 @@
 // Matrices in panels (see kernels/panel_table.hpp) and their products, in parallel.
 //
-// Each element of a product is one sum in ascending order of the depth: the same bits for every
-// number of threads, and for a row by itself or among others.
+// Each element of a product is summed over the depth in one order, fixed by the depth alone: the
+// same bits for every number of threads, and for a row by itself or among others.
 #pragma once
 
 #include <algorithm>

@@ -4,7 +4,7 @@
 // panel[c / lanes][r * lanes + c % lanes], rows and columns padded with zeros to whole blocks of
 // lanes x lanes. Every product in use here has the form C = P^T Q with P and Q of equally many
 // rows, the depth: then both operands are read in the order in which they lie and nothing is
-// packed. Each element of C is one sum over the depth in ascending order, whatever its place.
+// packed.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ struct PairScales {
 template <class T>
 struct PanelKernels {
   std::ptrdiff_t lanes;
-  // c (lanes x lanes) = factor times the sum over k < depth of p[k * lanes + i] q[k * lanes + j].
-  void (*product)(const T* p, const T* q, std::ptrdiff_t depth, T factor, T* c);
+  // c (lanes x lanes) += factor times the sum over k < depth of p[k * lanes + i] q[k * lanes + j].
+  void (*add_product)(const T* p, const T* q, std::ptrdiff_t depth, T factor, T* c);
   // The transpose of a block.
   void (*transpose)(const T* block, T* out);
   // y += a x.

@@ -22,15 +22,15 @@ constexpr int kBlockRows = 4;
 #endif
 
 template <class T>
-struct StoreMultiple {
+struct AddMultiple {
   Vec<T> factor;
-  void operator()(T* c, Vec<T> product, int) const { store(c, factor * product); }
+  void operator()(T* c, Vec<T> product, int) const { store(c, fma(factor, product, load(c))); }
 };
 
 template <class T>
-void product(const T* p, const T* q, std::ptrdiff_t depth, T factor, T* c) {
+void add_product(const T* p, const T* q, std::ptrdiff_t depth, T factor, T* c) {
   constexpr std::ptrdiff_t lanes = kPanelLanes<T>;
-  const StoreMultiple<T> finish{broadcast(factor)};
+  const AddMultiple<T> finish{broadcast(factor)};
   for (std::ptrdiff_t i = 0; i < lanes; i += kBlockRows)
     row_block<T, kVectors, kBlockRows, false>(p + i, 1, lanes, depth, q, c + i * lanes, finish);
 }
@@ -182,7 +182,7 @@ void lq(T* a, std::ptrdiff_t rows, std::ptrdiff_t dim, T* l) {
 
 template <class T>
 constexpr PanelKernels<T> kernels_of() {
-  return {kPanelLanes<T>, product<T>,          transpose_block<T>, add_scaled<T>,
+  return {kPanelLanes<T>, add_product<T>,      transpose_block<T>, add_scaled<T>,
           dot_product<T>, largest_exponent<T>, coefficients<T>,    lq<T>};
 }
 
