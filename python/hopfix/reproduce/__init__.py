@@ -17,6 +17,7 @@ from hopfix.reproduce.report import Progress, Report, Table
 __all__ = ["PAPERS", "Progress", "Report", "Table", "paper"]
 
 PAPERS = {
+    "uhop": "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield Models",
     "unstable-fixed-points": "On Unstable Fixed Points in Modern Continuous Hopfield Networks",
 }
 

@@ -115,7 +115,8 @@ class Memory:
     def scores(self, queries: Pixels) -> Pixels:
         """Return the similarity of queries (B, d) to the patterns, (B, M): not yet times β."""
         seen = _unit(queries) if self._model.unit_norm else queries
-        return _SIMILARITIES[self._model.similarity](self._keys, seen, self._threads)
+        scores: Pixels = _SIMILARITIES[self._model.similarity](self._keys, seen, self._threads)
+        return scores
 
     def retrieve(self, scores: Pixels, beta: float) -> Pixels:
         """Return the images (B, d) that one update gives, from the `scores` of the queries."""
@@ -137,19 +138,22 @@ def _separate(rule: str | tuple[str, float], z: Pixels, num_threads: int | None)
 def _unit(images: Pixels) -> Pixels:
     """Return images of unit norm, and zero for zero."""
     norms = np.linalg.norm(images, axis=1, keepdims=True)
-    return images / np.maximum(norms, np.finfo(images.dtype).tiny)
+    unit: Pixels = images / np.maximum(norms, np.finfo(images.dtype).tiny)
+    return unit
 
 
 def _products(rows: Pixels, others: Pixels, num_threads: int) -> Pixels:
     """Return rows · othersᵀ from the core, whose threads NumPy's would get in the way of."""
-    return _core.linear_features(np.ascontiguousarray(rows), others, num_threads)
+    products: Pixels = _core.linear_features(np.ascontiguousarray(rows), others, num_threads)
+    return products
 
 
 def _neg_sq_l2(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:
     """In double precision: small distances between long vectors cancel."""
     x, y = keys.astype(np.float64), queries.astype(np.float64)
     lengths = np.square(y).sum(axis=1)[:, None] + np.square(x).sum(axis=1)
-    return -np.maximum(lengths - 2 * _products(y, x, num_threads), 0)
+    squares: Pixels = np.maximum(lengths - 2 * _products(y, x, num_threads), 0)
+    return -squares
 
 
 def _neg_l2(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:

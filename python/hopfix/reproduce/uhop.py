@@ -44,7 +44,7 @@ from hopfix.reproduce.report import Progress, Report
 
 __all__ = ["TITLE", "Results", "Settings", "UHopReport", "measure", "run"]
 
-TITLE = "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield Models (U-Hop)"
+TITLE = "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield Models"
 
 
 @dataclass
@@ -112,7 +112,7 @@ def run(
     if output is not None:
         _write(report, Path(output))
     if interruption is not None:
-        interruption.partial = report  # type: ignore[attr-defined]
+        interruption.partial = report
         raise interruption
     return report
 
