@@ -3,24 +3,11 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "hopfix/separation.hpp"
+#include "separation_fault.hpp"
 
 namespace hopfix::bindings {
 
 namespace {
-
-const char* name_of(SeparationFault fault) {
-  switch (fault) {
-    case SeparationFault::not_finite:
-      return "not_finite";
-    case SeparationFault::all_minus_infinity:
-      return "all_minus_infinity";
-    case SeparationFault::all_zero:
-      return "all_zero";
-    case SeparationFault::none:
-      break;
-  }
-  return "";
-}
 
 // work(out, execution) -> SeparationStatus without the GIL.
 template <class T, class Work>
@@ -29,7 +16,7 @@ py::tuple run(std::vector<py::ssize_t> shape, int threads, const Work& work) {
   T* to = out.mutable_data();
   SeparationStatus status;
   run_released(threads, [&](const Execution& execution) { status = work(to, execution); });
-  return py::make_tuple(out, name_of(status.fault), status.row);
+  return py::make_tuple(out, fault_name(status.fault), status.row);
 }
 
 template <class T>

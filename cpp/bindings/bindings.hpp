@@ -8,6 +8,7 @@ namespace hopfix::bindings {
 void bind_network(pybind11::module_& m);
 void bind_degree(pybind11::module_& m);
 void bind_fixed_points(pybind11::module_& m);
+void bind_memory(pybind11::module_& m);
 void bind_continuation(pybind11::module_& m);
 void bind_separation(pybind11::module_& m);
 void bind_faces(pybind11::module_& m);

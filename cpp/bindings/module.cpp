@@ -42,6 +42,7 @@ PYBIND11_MODULE(_core, m) {
   hopfix::bindings::bind_fixed_points(m);
   hopfix::bindings::bind_continuation(m);
   hopfix::bindings::bind_separation(m);
+  hopfix::bindings::bind_memory(m);
   hopfix::bindings::bind_faces(m);
   hopfix::bindings::bind_kernel(m);
   bind_softmax_map(m);

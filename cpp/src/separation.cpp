@@ -1,78 +1,17 @@
 #include "hopfix/separation.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <stdexcept>
 #include <vector>
 
-#include "hopfix/isa.hpp"
 #include "hopfix/network.hpp"
-#include "kernels/table.hpp"
+#include "separation_row.hpp"
 
 namespace hopfix {
 
 namespace {
 
-using kernels::RowFault;
-using kernels::RowResult;
-using kernels::SeparationKernels;
 using Kind = Separation::Kind;
-
-const SeparationKernels<float>& kernels_for(float) { return isa::table().separation->f32; }
-const SeparationKernels<double>& kernels_for(double) { return isa::table().separation->f64; }
-
-template <class T>
-RowFault solve_row(const Separation& separation, const T* z, std::ptrdiff_t n,
-                   const RowResult<T>& result, double* scratch) {
-  const SeparationKernels<T>& kernels = kernels_for(T());
-  switch (separation.kind) {
-    case Kind::entmax:
-      if (separation.alpha == 1) break;
-      return kernels.entmax(z, n, separation.alpha, result, scratch);
-    case Kind::topk:
-      return kernels.topk(z, n, separation.count, result, scratch);
-    case Kind::polynomial:
-      return kernels.polynomial(z, n, separation.count, separation.rectified, result, scratch);
-    case Kind::softmax:
-      break;
-  }
-  return kernels.softmax(z, n, result);
-}
-
-SeparationFault public_fault(RowFault fault) {
-  switch (fault) {
-    case RowFault::not_finite:
-      return SeparationFault::not_finite;
-    case RowFault::all_minus_infinity:
-      return SeparationFault::all_minus_infinity;
-    case RowFault::all_zero:
-      return SeparationFault::all_zero;
-    case RowFault::none:
-      break;
-  }
-  return SeparationFault::none;
-}
-
-// The first of the rows that failed, whichever thread saw which first.
-class FirstFault {
- public:
-  void record(RowFault fault, std::ptrdiff_t row) {
-    if (fault == RowFault::none) return;
-    const std::ptrdiff_t code = row * kKinds + static_cast<std::ptrdiff_t>(fault);
-    std::ptrdiff_t first = code_;
-    while ((first < 0 || code < first) && !code_.compare_exchange_weak(first, code)) {
-    }
-  }
-
-  SeparationStatus status() const {
-    if (code_ < 0) return {};
-    return {public_fault(static_cast<RowFault>(code_ % kKinds)), code_ / kKinds};
-  }
-
- private:
-  static constexpr std::ptrdiff_t kKinds = 4;
-  std::atomic<std::ptrdiff_t> code_{-1};
-};
 
 // What one thread needs beside its rows; an array that a task has no use for stays empty.
 template <class T>
@@ -128,7 +67,7 @@ template <class T>
 SeparationStatus separation_jvp(const Separation& separation, const T* z, const T* t,
                                 std::ptrdiff_t rows, std::ptrdiff_t n, T* out,
                                 const Execution& execution) {
-  const SeparationKernels<T>& kernels = kernels_for(T());
+  const SeparationKernels<T>& kernels = separation_kernels(T());
   return for_rows<T>(rows, n, execution, [&](std::ptrdiff_t r, Workspace<T>& w) {
     w.probabilities.reserve(n);
     w.slopes.reserve(n + kernels::kRowSlack);

@@ -85,6 +85,11 @@ def brouwer_degree(
 
     if not isinstance(network, Hopfield):
         raise TypeError(f"network: got {type(network).__name__}, need a hopfix.Hopfield")
+    if not network._model.is_network:
+        raise ValueError(
+            f"network: brouwer_degree does not exist for {network._model.describe()}; it needs "
+            'similarity "dot" or "neg_sq_l2" with separation "softmax"'
+        )
     if method not in _METHODS:
         raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
     if progress is not None and not callable(progress):
@@ -164,7 +169,7 @@ def _auto(network: Hopfield, low: Floats, high: Floats, budget: _Budget) -> Brou
 def _by_boundary(network: Hopfield, low: Floats, high: Floats, budget: _Budget) -> BrouwerDegree:
     seconds = budget.seconds()
     found = _core.brouwer_degree(
-        network._core64,
+        network.image._core64,
         low,
         high,
         min(budget.boxes, 2**62),

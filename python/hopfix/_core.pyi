@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,85 @@ class Network64:
     def retrieve(
         self, states: NDArray[np.float64], max_steps: int, tol: float, threads: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]: ...
+
+_Answer32: TypeAlias = tuple[NDArray[np.float32], str, int]
+_Answer64: TypeAlias = tuple[NDArray[np.float64], str, int]
+_Retrieved32: TypeAlias = tuple[
+    NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]
+]
+_Retrieved64: TypeAlias = tuple[
+    NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]
+]
+
+class Similarity:
+    dot: Similarity
+    neg_sq_l2: Similarity
+    neg_l2: Similarity
+    neg_l1: Similarity
+
+class Memory32:
+    def __init__(
+        self,
+        patterns: NDArray[np.float32],
+        beta: float,
+        log_weights: NDArray[np.float32] | None,
+        values: NDArray[np.float32] | None,
+        matrix: NDArray[np.float32] | None,
+        similarity: Similarity,
+        separation: Separation,
+        normalize: bool,
+        sparsify_above: float,
+    ) -> None: ...
+    def map(self, states: NDArray[np.float32], threads: int) -> NDArray[np.float32]: ...
+    def keys(self) -> NDArray[np.float32]: ...
+    def update(self, states: NDArray[np.float32], threads: int) -> _Answer32: ...
+    def weights(self, states: NDArray[np.float32], threads: int) -> _Answer32: ...
+    def energy(self, states: NDArray[np.float32], threads: int) -> _Answer32: ...
+    def jvp(
+        self, states: NDArray[np.float32], tangents: NDArray[np.float32], threads: int
+    ) -> _Answer32: ...
+    def vjp(
+        self, states: NDArray[np.float32], cotangents: NDArray[np.float32], threads: int
+    ) -> _Answer32: ...
+    def retrieve(
+        self, states: NDArray[np.float32], max_steps: int, tol: float, threads: int
+    ) -> tuple[
+        tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]],
+        str,
+        int,
+    ]: ...
+
+class Memory64:
+    def __init__(
+        self,
+        patterns: NDArray[np.float64],
+        beta: float,
+        log_weights: NDArray[np.float64] | None,
+        values: NDArray[np.float64] | None,
+        matrix: NDArray[np.float64] | None,
+        similarity: Similarity,
+        separation: Separation,
+        normalize: bool,
+        sparsify_above: float,
+    ) -> None: ...
+    def map(self, states: NDArray[np.float64], threads: int) -> NDArray[np.float64]: ...
+    def keys(self) -> NDArray[np.float64]: ...
+    def update(self, states: NDArray[np.float64], threads: int) -> _Answer64: ...
+    def weights(self, states: NDArray[np.float64], threads: int) -> _Answer64: ...
+    def energy(self, states: NDArray[np.float64], threads: int) -> _Answer64: ...
+    def jvp(
+        self, states: NDArray[np.float64], tangents: NDArray[np.float64], threads: int
+    ) -> _Answer64: ...
+    def vjp(
+        self, states: NDArray[np.float64], cotangents: NDArray[np.float64], threads: int
+    ) -> _Answer64: ...
+    def retrieve(
+        self, states: NDArray[np.float64], max_steps: int, tol: float, threads: int
+    ) -> tuple[
+        tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]],
+        str,
+        int,
+    ]: ...
 
 def solve_fixed_point_adjoint(
     network: Network64,

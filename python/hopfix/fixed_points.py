@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 class Undecided(NamedTuple):
@@ -258,11 +258,14 @@ class FixedPoints:
         arrays: dict[str, Any] = {field: getattr(self, field) for field in self._per_point_arrays()}
         d = self.network.patterns.shape[1]
         places = [np.full(d, np.nan) if u.state is None else u.state for u in self.undecided]
+        kernel = self.network._model.matrix
         arrays |= {
             "format": np.int64(_FORMAT),
             "patterns": self.network.patterns,
             "beta": np.float64(self.network.beta),
             "log_weights": self.network.log_weights,
+            "similarity": np.array(self.network._model.similarity),
+            "kernel": np.empty((0, d)) if kernel is None else kernel,
             "reasons": np.array(self.reasons, dtype=np.str_),
             "completeness": np.array(self.completeness),
             "method": np.array(self.method),
@@ -288,8 +291,12 @@ class FixedPoints:
         with np.load(Path(path), allow_pickle=False) as data:
             if "format" not in data or int(data["format"]) != _FORMAT:
                 raise ValueError(f"path: {path} is not a file written by FixedPoints.save")
+            kernel = data["kernel"]
             network = Hopfield(
-                data["patterns"], float(data["beta"]), log_weights=data["log_weights"]
+                data["patterns"],
+                float(data["beta"]),
+                log_weights=data["log_weights"],
+                similarity=kernel if len(kernel) else str(data["similarity"]),
             )
             arrays: dict[str, Any] = {field: data[field] for field in cls._per_point_arrays()}
             undecided = tuple(
@@ -379,4 +386,22 @@ def assemble(
         undecided=undecided,
         method=method,
         proof=proof,
+    )
+
+
+def transfer(found: FixedPoints, network: Hopfield) -> FixedPoints:
+    """The same list for the network of whose `image` it was made."""
+    states = network._from_image(found.states).astype(network.dtype, copy=False)
+    undecided = tuple(
+        left
+        if left.state is None
+        else left._replace(state=network._from_image(left.state[None])[0])
+        for left in found.undecided
+    )
+    return replace(
+        found,
+        network=network,
+        states=states,
+        residual=network._residuals(states),
+        undecided=undecided,
     )

@@ -1,8 +1,9 @@
-"""The modern Hopfield network with softmax separation."""
+"""The modern Hopfield network, and the family of models around it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
+    as_float_array,
     as_integer,
     as_nonnegative,
     as_patterns,
@@ -19,10 +21,12 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._memory import SquaredDistanceCore
 from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import FORMS, Progress, search
+from hopfix._similarity import model_of, squared_distance_log_weights
 from hopfix.branches import Branches, follow
-from hopfix.fixed_points import FixedPoints
+from hopfix.fixed_points import FixedPoints, transfer
 
 _METHODS = ("auto", "cells", "starts", "closed_form")
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
@@ -31,22 +35,53 @@ _SINGULAR = 1e-12
 
 
 class Hopfield:
-    """An associative memory with the update f(ξ) = Σ_i p_i x_i, p = softmax(β x_i·ξ + b_i).
+    """An associative memory: f(ξ) = Σ_i p_i v_i, p = separation(β similarity(x_i, ξ) + b_i).
 
-    Source: Ramsauer et al., "Hopfield Networks is All You Need" (2020), Eq. 3; with
-    b_i = log w_i − β‖x_i‖²/2 the update is the Gaussian mean-shift step of bandwidth β^(−1/2).
+    By default f(ξ) = Σ_i p_i x_i, p = softmax(β x_i·ξ + b_i). Source: Ramsauer et al., "Hopfield
+    Networks is All You Need" (2020), Eq. 3; with b_i = log w_i − β‖x_i‖²/2 the update is the
+    Gaussian mean-shift step of bandwidth β^(−1/2). The general frame is that of Millidge et al.,
+    "Universal Hopfield Networks" (2022).
 
     Args:
         patterns: (N, d), one pattern per row; copied. float32 and float64 keep their dtype,
             integers and bool become float64. The dtype is the network's: states are converted
             to it and results come in it.
-        beta: inverse temperature β > 0.
+        beta: inverse temperature β > 0, inside the separation.
         log_weights: (N,) b, default 0.
+        values: (N, v) the v_i, default the patterns; then results of `update` are (..., v).
+        similarity: "dot" x·ξ; a kernel matrix W of shape (D, d), or an object with one as its
+            `matrix`: Wx·Wξ (U-Hop); "neg_sq_l2" −‖x − ξ‖₂²; "neg_l2" −‖x − ξ‖₂; "neg_l1"
+            −‖x − ξ‖₁. Distances are formed from differences (but "neg_sq_l2" with softmax, which
+            is the dot network of 2β and log-weights b − β‖x‖², rounded to the dtype).
+        separation: "softmax", "sparsemax", ("entmax", α), ("topk", k), ("polynomial", n) or
+            ("polynomial", n, rectified), as in `hopfix.separation`.
+        normalize: keys and queries (Wx and Wξ of a kernel) are scaled to unit norm; values are
+            not. A zero query stays zero, a zero key is an error.
+        sparsify_above: components above this threshold are set to zero in keys and queries (not
+            in values), before a kernel applies: the sparse modern network, Eq. 22 of "Looking at
+            the Performer from a Hopfield point of view", which uses −0.5.
         num_threads: threads to use; default HOPFIX_NUM_THREADS or the CPUs available. Results
             are bitwise the same for every number, and for a state alone or in any batch.
 
     Raises:
-        TypeError, ValueError: naming the argument, what it got and what it needs.
+        TypeError, ValueError: naming the argument, what it got and what it needs; also from
+            methods, for what does not exist.
+
+    What exists (all have `update` and `weights`; `retrieve` needs v = d):
+
+    ================================  ======  ==============  =============================
+    similarity                        energy  jacobian, jvp,  fixed_points, certify, follow
+                                              vjp
+    ================================  ======  ==============  =============================
+    "dot"                             yes     yes             softmax
+    kernel                            yes     yes             softmax, in `image`
+    "neg_sq_l2"                       yes     yes             softmax, without `follow`
+    "neg_l2", "neg_l1"                no      no              no
+    ================================  ======  ==============  =============================
+
+    No energy exists for "polynomial" separation, for values that are not the patterns, nor with
+    `normalize` or `sparsify_above`; nor do lists of fixed points. `vjp` in other variables than the
+    states, and `vjp_fixed_point`, exist for "dot" and "neg_sq_l2" with softmax.
 
     A network is immutable and may be used from several Python threads at once; computations
     release the GIL and stop within a second on Ctrl-C. States are (d,) or (..., d), results keep
@@ -59,6 +94,11 @@ class Hopfield:
         beta: float = 1.0,
         *,
         log_weights: npt.ArrayLike | None = None,
+        values: npt.ArrayLike | None = None,
+        similarity: Any = "dot",
+        separation: str | tuple[Any, ...] = "softmax",
+        normalize: bool = False,
+        sparsify_above: float | None = None,
         num_threads: int | None = None,
     ) -> None:
         self._patterns = as_patterns("patterns", patterns)
@@ -68,9 +108,17 @@ class Hopfield:
             None if log_weights is None else as_vector("log_weights", log_weights, n, self.dtype)
         )
         self._log_weights = given
+        self._model = model_of(
+            self._patterns,
+            values=values,
+            similarity=similarity,
+            separation=separation,
+            normalize=normalize,
+            sparsify_above=sparsify_above,
+        )
         self._threads = resolve_threads(num_threads)
-        network: Any = _core.Network32 if self.dtype == np.float32 else _core.Network64
-        self._core: Any = network(self._patterns, self._beta, given)
+        self._image_cache: Hopfield | None = None
+        self._core: Any = self._core_of(self.dtype)
         self._core64_cache: Any = None
 
     @property
@@ -98,27 +146,102 @@ class Hopfield:
         return self._patterns.dtype
 
     @property
+    def values(self) -> FloatArray:
+        """(N, v), read-only: the patterns, unless others were given."""
+        return self._patterns if self._model.values is None else self._model.values
+
+    @property
+    def image(self) -> Hopfield:
+        """The network of dot products and softmax with the same landscape.
+
+        This network itself where it is one; for a kernel the network of patterns Wx_i, whose state
+        is Wξ: its fixed points η are those of this one, ξ = Σ p_i(η) x_i, with the same Morse
+        indices; for "neg_sq_l2" that of 2β and log-weights b_i − β‖x_i‖². ValueError for others.
+        """
+        model = self._model
+        if not model.has_landscape:
+            raise ValueError(
+                f"image: a network with {model.describe()} is not equivalent to one of dot "
+                'products and softmax; that exists for similarity "dot", kernels and "neg_sq_l2" '
+                'with separation "softmax"'
+            )
+        if model.matrix is None and model.similarity == "dot":
+            return self
+        if self._image_cache is None:
+            if model.matrix is not None:
+                keys, beta, shifted = self._core.memory.keys(), self._beta, self._log_weights
+            else:
+                keys, beta = self._patterns, 2 * self._beta
+                shifted = squared_distance_log_weights(keys, self._beta, self._log_weights)
+            self._image_cache = Hopfield(keys, beta, log_weights=shifted, num_threads=self._threads)
+        return self._image_cache
+
+    def _core_of(self, dtype: npt.DTypeLike) -> Any:
+        """What computes updates, in this precision."""
+        wide = self.dtype != dtype
+        patterns = self._patterns.astype(dtype, copy=False)
+        if self._model.is_network and self._model.similarity == "neg_sq_l2":
+            inner = self.image._core64 if wide else self.image._core
+            return SquaredDistanceCore(inner, patterns, self._beta)
+        given = self._log_weights
+        return self._model.core(
+            patterns, self._beta, None if given is None else given.astype(dtype, copy=False)
+        )
+
+    @property
     def _core64(self) -> Any:
         """The same network in double precision, in which fixed points are found and proved."""
         if self.dtype == np.float64:
             return self._core
         if self._core64_cache is None:
-            given = self._log_weights
-            self._core64_cache = _core.Network64(
-                self._patterns.astype(np.float64),
-                self._beta,
-                None if given is None else given.astype(np.float64),
-            )
+            self._core64_cache = self._core_of(np.float64)
         return self._core64_cache
+
+    def _landscape(self, method: str) -> Hopfield:
+        """The network in which `method` works, or ValueError that names what stands against it."""
+        if not self._model.has_landscape:
+            raise ValueError(
+                f"{method}: does not exist for a network with {self._model.describe()}; it needs "
+                'similarity "dot", a kernel or "neg_sq_l2" with separation "softmax", and keys and '
+                "values that are the patterns themselves"
+            )
+        return self.image
+
+    def _to_image(self, flat: FloatArray) -> FloatArray:
+        """The states of `image` that belong to states of this network, Wξ for a kernel."""
+        if self._model.matrix is None:
+            return flat
+        mapped: FloatArray = self._core.memory.map(flat, self._threads)
+        return mapped
+
+    def _from_image(self, states: FloatArray) -> FloatArray:
+        """The states that the update leads to from states of `image`."""
+        if self._model.matrix is None or not len(states):
+            return np.empty((0, self._patterns.shape[1])) if not len(states) else states
+        p = self.image._core64.weights(states.astype(np.float64), self._threads)
+        averages: FloatArray = p @ self._patterns.astype(np.float64)
+        return averages
 
     def __repr__(self) -> str:
         n, d = self._patterns.shape
-        return f"Hopfield({n} patterns of dimension {d}, beta={self._beta:g}, {self.dtype})"
+        options = self._model.describe()
+        extra = f", {options}" if options else ""
+        return f"Hopfield({n} patterns of dimension {d}, beta={self._beta:g}, {self.dtype}{extra})"
 
     def _states(
         self, value: npt.ArrayLike, name: str = "states"
     ) -> tuple[FloatArray, tuple[int, ...]]:
         return as_states(name, value, self._patterns.shape[1], self.dtype)
+
+    def _directions(self, name: str, value: npt.ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
+        """Tangents have the dimension of states, cotangents that of values."""
+        if name != "cotangents" or self._model.values is None:
+            return self._states(value, name)
+        array = as_float_array(name, value)
+        dim = self._model.values.shape[1]
+        if array.ndim == 0 or array.shape[-1] != dim:
+            raise ValueError(f"{name}: got shape {array.shape}, need (..., {dim}), as values have")
+        return as_states(name, array, dim, self.dtype)
 
     def _apply(self, method: str, states: npt.ArrayLike) -> FloatArray:
         flat, leading = self._states(states)
@@ -130,7 +253,7 @@ class Hopfield:
         return self._apply("update", states)
 
     def weights(self, states: npt.ArrayLike) -> FloatArray:
-        """Return p = softmax(β x_i·ξ + b_i), shape (..., N)."""
+        """Return p, by default softmax(β x_i·ξ + b_i), shape (..., N)."""
         return self._apply("weights", states)
 
     def energy(self, states: npt.ArrayLike) -> FloatArray:
@@ -138,6 +261,10 @@ class Hopfield:
 
         This is Eq. 2 of Ramsauer et al. (2020) without its constant. The update never raises it:
         E(f(ξ)) ≤ E(ξ) − ½‖f(ξ) − ξ‖².
+
+        For other separations log Σ exp is the conjugate Ψ*(z) (`hopfix.separation`), for a kernel
+        ‖ξ‖ is ‖Wξ‖ and so is the distance in that bound, and for "neg_sq_l2" E is −Ψ*(z)/(2β), z
+        the scores. ValueError where there is no energy, as for "neg_l1".
         """
         return self._apply("energy", states)
 
@@ -147,6 +274,11 @@ class Hopfield:
         Formed from patterns centred at f(ξ), so that it does not cancel at sharp memories.
         Patterns with p_i ≤ u² q / N, q = 1 − max p, are left out (u: unit roundoff of the dtype),
         which changes J by at most β u² q max‖x_i − f‖² in norm. O(Nd²/2) a state.
+
+        For other models than softmax of "dot" or "neg_sq_l2": (..., v, d), column by column in
+        O(N d (d + v)), symmetric (to rounding) only for those two similarities with their own
+        values and not for "polynomial". The one-sided derivative of `hopfix.separation` where p
+        has a kink.
         """
         return self._apply("jacobian", states)
 
@@ -157,6 +289,8 @@ class Hopfield:
         reorthogonalisation from a fixed pseudo-random start, O(steps·N d), no d × d matrix: a
         value from below, of relative accuracy 1e-6 (float32) or 1e-9 (float64), usually much
         better. Patterns without weight are left out as in `jacobian`.
+
+        For other models: the largest modulus of an eigenvalue, dense, O(d³); needs v = d.
         """
         return self._apply("spectral_radius", states)
 
@@ -261,6 +395,11 @@ class Hopfield:
         (r + u)/min|1 − λ(J)|². A dense solve for m = min(N, d) ≤ 768, O(Ndm + m³), else Lanczos,
         O(steps·Nd). Source: Bai, Kolter, Koltun, "Deep Equilibrium Models" (2019), Theorem 1.
         """
+        if not self._model.is_network:
+            raise ValueError(
+                f"vjp_fixed_point: does not exist for a network with {self._model.describe()}; it "
+                'needs similarity "dot" or "neg_sq_l2" with separation "softmax"'
+            )
         names = _variables(wrt, _VARIABLES[1:])
         flat, vectors, _ = self._pairs(states, "cotangents", cotangents)
         wide = flat.astype(np.float64)
@@ -277,7 +416,7 @@ class Hopfield:
                 f"{residuals[moving][0]:.3g}, need at most tol·max(1, ‖ξ‖) with tol = {allowed:g}"
             )
         adjoints, distances = _core.solve_fixed_point_adjoint(
-            self._core64, wide, vectors.astype(np.float64), self._threads
+            self.image._core64, wide, vectors.astype(np.float64), self._threads
         )
         singular = ~(distances > _SINGULAR)
         if singular.any():
@@ -295,7 +434,8 @@ class Hopfield:
         self, core: Any, flat: FloatArray, vectors: FloatArray, names: Sequence[str]
     ) -> dict[str, FloatArray]:
         """The derivatives asked for, by name; that of states of shape (count, d)."""
-        if tuple(names) == ("states",):  # J is symmetric
+        # J is symmetric; the core of another model decides for itself.
+        if tuple(names) == ("states",) and self._model.is_network:
             return {"states": core.jvp(flat, vectors, self._threads)}
         wanted = [name in names for name in _VARIABLES]
         values = core.vjp(flat, vectors, wanted, self._threads)
@@ -309,7 +449,7 @@ class Hopfield:
     ) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
         """States and as many directions, and their leading shape."""
         flat, leading = self._states(states)
-        vectors, same = self._states(directions, name)
+        vectors, same = self._directions(name, directions)
         if leading != same:
             raise ValueError(f"{name}: got leading shape {same}, need that of states, {leading}")
         return flat, vectors, leading
@@ -352,6 +492,8 @@ class Hopfield:
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)
+        if not self._model.is_network:
+            self._core.require_square("retrieve")
         if tol is None:
             tolerance = 1e-6 if self.dtype == np.float32 else 1e-12
         else:
@@ -375,11 +517,16 @@ class Hopfield:
         weights are not lost in the rounding of the others, m = min(K, d): one Gram matrix and,
         from m = 192 on, as a rule one Cholesky factorisation; an eigensystem below.
 
+        For a kernel and "neg_sq_l2" the statement is about `image` with its stored numbers: for a
+        kernel the radii are distances of Wξ.
+
         Raises:
             RuntimeError: a thread does not round to nearest with gradual underflow.
         """
+        image = self._landscape("certify")
         flat, leading = self._states(states)
-        columns = _core.certify(self._core64, flat.astype(np.float64), self._threads)
+        mapped = self._to_image(flat).astype(np.float64)
+        columns = _core.certify(image._core64, mapped, self._threads)
         return certificates_from(columns, leading)
 
     def fixed_points(
@@ -425,6 +572,9 @@ class Hopfield:
             progress: called now and then as progress(done, total) in this thread ("cells":
                 boxes examined, and boxes known so far); an exception it raises ends the search.
 
+        For a kernel and "neg_sq_l2" the search and its certificates are those of `image`. For a
+        kernel the states are mapped back, and radii are distances of Wξ.
+
         Returns:
             FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, or
             where the closed form applies exactly (patterns orthogonal without rounding, β away
@@ -444,8 +594,10 @@ class Hopfield:
                 raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
-        return search(
-            self,
+        image = self._landscape("fixed_points")
+        run = partial(
+            search,
+            image,
             method,
             certify=bool(certify),
             form=form,
@@ -456,6 +608,14 @@ class Hopfield:
             seed=as_integer("seed", seed, 0) % 2**64,
             progress=progress,
         )
+        if image is self:
+            return run()
+        try:
+            return transfer(run(), self)
+        except BaseException as error:
+            if isinstance(found := getattr(error, "partial", None), FixedPoints):
+                error.partial = transfer(found, self)  # type: ignore[attr-defined]
+            raise
 
     def follow(
         self,
@@ -487,18 +647,28 @@ class Hopfield:
                 of given points whose branch is known; an exception it raises ends the work.
 
         Returns:
-            Branches. A step costs O(N r² + r³), r the dimension of the patterns' affine hull.
+            Branches, of `image` for a kernel. A step costs O(N r² + r³), r the dimension of the
+            patterns' affine hull.
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
         """
+        image = self._landscape("follow")
+        if self._model.similarity == "neg_sq_l2":
+            raise ValueError(
+                'follow: does not exist for similarity "neg_sq_l2": its equivalent log-weights '
+                "b − β‖x‖² change with β"
+            )
+        if image is not self and fixed_points is not None:
+            given = fixed_points.states if isinstance(fixed_points, FixedPoints) else fixed_points
+            fixed_points = self._to_image(self._states(given, "fixed_points")[0])
         target = as_positive("beta_to", beta_to)
         if target == self._beta:
             raise ValueError(f"beta_to: got {target:g}, the network's own beta, need another")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
         return follow(
-            self,
+            image,
             target,
             fixed_points,
             max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),

@@ -12,6 +12,7 @@ extern const DenseKernels dense;
 extern const DerivativeTable derivatives;
 extern const SeparationTable separation;
 extern const PanelTable panels;
+extern const SimilarityTable similarity;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

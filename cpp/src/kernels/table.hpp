@@ -15,6 +15,7 @@
 #include "panel_table.hpp"
 #include "screen_table.hpp"
 #include "separation_table.hpp"
+#include "similarity_table.hpp"
 
 namespace hopfix::kernels {
 
@@ -134,6 +135,7 @@ struct Table {
   const DerivativeTable* derivatives;
   const SeparationTable* separation;
   const PanelTable* panels;
+  const SimilarityTable* similarity;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
 };

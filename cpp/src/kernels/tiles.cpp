@@ -52,6 +52,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &derivatives,
                      &separation,
                      &panels,
+                     &similarity,
                      exp_array<float>,
                      exp_array<double>};
 
