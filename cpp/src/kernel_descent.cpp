@@ -164,7 +164,9 @@ class FullDescent {
     if (!usable<T>(value_)) return false;
     loss_->gradient(features_, gradient_, execution_);
     advance_velocity();
-    recent_.assign(1, value_.objective);
+    reference_ = value_.objective;
+    averaged_ = 1;
+    window_.clear();
     step_length_ = slope_ > 0 ? 0.1 * std::sqrt(matrix2_ / slope_) : 0;
     return true;
   }
@@ -198,11 +200,10 @@ class FullDescent {
   }
 
   DescentEnd searched_step() {
-    const double reference = *std::max_element(recent_.begin(), recent_.end());
     LineSearch<T> line(*loss_, features_, velocity_, execution_);
     typename PairLoss<T>::Value value;
     const double step =
-        slope_ > 0 ? line.run(step_length_, value_.objective, reference, slope_, value) : 0;
+        slope_ > 0 ? line.run(step_length_, value_.objective, reference_, slope_, value) : 0;
     if (step == 0) return DescentEnd::stalled;
     moved(step);
     value_ = value;
@@ -227,12 +228,14 @@ class FullDescent {
     return std::min(shorter < 0.5 * length ? shorter : length, longest);
   }
 
-  static constexpr std::size_t kMemory = 5;
   static constexpr std::size_t kLevel = 20;
+  static constexpr double kForgetting = 0.5;
 
+  // Steps may rise to a weighted mean of the losses so far (Zhang and Hager 2004).
   void remember(double objective) {
-    if (recent_.size() == kMemory) recent_.erase(recent_.begin());
-    recent_.push_back(objective);
+    const double weight = kForgetting * averaged_;
+    reference_ = (weight * reference_ + objective) / (weight + 1);
+    averaged_ = weight + 1;
     window_.push_back(objective);
     if (window_.size() > kLevel) window_.erase(window_.begin());
   }
@@ -259,7 +262,8 @@ class FullDescent {
   double slope_ = 0;        // |dL/dW|^2
   double radial_ = 0;       // <W, dL/dW>
   double step_length_ = 0;  // of the next search
-  std::vector<double> recent_, window_;
+  double reference_ = 0, averaged_ = 1;
+  std::vector<double> window_;
 };
 
 }  // namespace

@@ -68,8 +68,8 @@ struct DescentOptions {
   std::int64_t steps = 100;
   // Lengths of the steps along the negative gradient, one per step: plain (sub)gradient descent.
   // Empty: a line search along it from the spectral step length (Barzilai and Borwein 1988), down
-  // to the nonmonotone condition of Armijo (Raydan 1997); the maximum loss is then approached from
-  // above by soft maxima of growing sharpness.
+  // to the nonmonotone condition of Armijo (Zhang and Hager 2004); the maximum loss is then
+  // approached from above by soft maxima of growing sharpness.
   std::vector<double> rates;
   // steps x batch rows that each step looks at; empty: all of them at every step.
   std::vector<std::int64_t> batches;
