@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -229,6 +230,86 @@ def test_certificate():
         assert not other.check() or own <= proof.beta
     with pytest.raises(ValueError, match=r"margin_strategies: got shape \(4, 3\), need \(5, 3\)"):
         dataclasses.replace(proof, margin_strategies=proof.margin_strategies[1:]).check()
+
+
+def high_precision_slack(proof):
+    """The least slack of the conditions that a certificate proves, in 60 digits, and as a twin."""
+    with mpmath.workdps(60):
+        x = [[mpmath.mpf(float(c)) for c in row] for row in proof.patterns]
+        face = [int(i) for i in proof.face]
+        outside = [] if proof.isolated else [j for j in range(len(x)) if j not in face]
+        k, beta, eps = len(face), mpmath.mpf(proof.beta), mpmath.mpf(proof.thickness)
+        theta = (1 - mpmath.mpf(proof.shrink)) / k
+
+        def dot(a, b):
+            return mpmath.fdot(zip(a, b, strict=True))
+
+        def minus(a, b):
+            return [p - q for p, q in zip(a, b, strict=True)]
+
+        corners = [x[i] for i in face]
+        edges = [minus(c, corners[0]) for c in corners[1:]]
+        gram = mpmath.matrix([[dot(a, b) for b in edges] for a in edges])
+        vertices = [
+            [theta * sum(c[t] for c in corners) + proof.shrink * v[t] for t in range(len(v))]
+            for v in corners
+        ]
+
+        def least(weights, pattern, left_out=None):
+            total = sum(mpmath.mpf(float(w)) for w in weights)
+            return min(
+                sum(
+                    mpmath.mpf(float(w)) * dot(minus(c, x[pattern]), v)
+                    for w, c in zip(weights, corners, strict=True)
+                )
+                / total
+                for place, v in enumerate(vertices)
+                if place != left_out
+            )
+
+        coordinates, distances = {}, {}
+        for j in outside:
+            rest = minus(x[j], corners[0])
+            along = mpmath.lu_solve(gram, mpmath.matrix([dot(e, rest) for e in edges]))
+            coordinates[j] = [1 - sum(along), *along]
+            for a, e in zip(along, edges, strict=True):
+                rest = minus(rest, [a * c for c in e])
+            distances[j] = mpmath.sqrt(dot(rest, rest))
+        slacks = [eps] if eps else []
+        for place, j in enumerate(outside):
+            exponent = least(proof.margin_strategies[place], j) - eps * distances[j]
+            slacks[0] -= distances[j] * mpmath.exp(-beta * exponent)
+            assert exponent >= 0
+        for i in range(k):
+            spare = theta
+            for place, j in enumerate(outside):
+                excess = coordinates[j][i] - theta
+                if excess > 0:
+                    exponent = least(proof.facet_strategies[i][place], j, i) - eps * distances[j]
+                    assert exponent >= 0
+                    spare -= excess * mpmath.exp(-beta * exponent)
+            p = [mpmath.mpf(float(w)) for w in proof.facet_weights[i]]
+            p = [w / sum(p) for w in p]
+            entropy = -sum(w * mpmath.log(w) for w in p if w > 0)
+            value = entropy + beta * least(proof.facet_weights[i], face[i], i)
+            slacks.append(value + mpmath.log(spare))
+        return float(min(slacks))
+
+
+@pytest.mark.parametrize("method", ["exact", "lemma"])
+@pytest.mark.parametrize(("seed", "n", "d", "k"), [(1, 7, 9, 2), (1, 8, 12, 3), (5, 4, 6, 4)])
+def test_certificates_in_high_precision(seed, n, d, k, method):
+    answer = sufficient_beta(unit(seed, n, d), range(k), method=method, certify=True)
+    proof = answer.certificate
+    slack = high_precision_slack(proof)
+    assert slack >= 0
+    worse = dataclasses.replace(proof, beta=0.9 * proof.beta)
+    if method == "exact":  # there is next to nothing to spare
+        assert slack < 1e-9
+        assert not worse.check()
+    assert not worse.check() or high_precision_slack(worse) > 0
+    alone = sufficient_beta(unit(seed, n, d), range(k), method=method, isolated=True, certify=True)
+    assert high_precision_slack(alone.certificate) > 0
 
 
 def test_methods_are_ordered():
