@@ -180,7 +180,14 @@ def _grid(
         for name, style in _STYLES.items()
         if name in models
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=7,
+        frameon=False,
+        fontsize=9,
+        handlelength=3.2,
+    )
     figure.suptitle(
         f"{title}: mean over {results.seeds} seeds (bands: quartiles)",
         fontsize=13, fontweight="bold",
