@@ -56,8 +56,7 @@ def test_one_update_is_that_of_the_twin(model, beta, digits):
     wide = patterns.astype(np.float64)
     for asked in naive.queries(wide, (8, 8), 0.4, seed=5).values():
         memory = models.Memory(model, patterns, matrix)
-        scores = memory.scores(asked.astype(np.float32))
-        got = memory.error(scores, beta)
+        got = memory.error(asked.astype(np.float32), beta)
         wanted = naive.error(twin, wide, asked, beta, matrix)
         assert got == pytest.approx(wanted, rel=2e-3, abs=1e-4)
 
@@ -145,15 +144,15 @@ def test_stored_patterns_come_back_where_distances_decide(digits):
     for model in models.MODELS:
         if model.similarity != "dot" or model.unit_norm:
             memory = models.Memory(model, patterns)
-            assert memory.error(memory.scores(patterns), 1e4) < 1e-6
+            assert memory.error(patterns, 1e4) < 1e-6
 
 
 def test_a_query_of_zeros_is_compared_as_it_is():
     (model,) = (model for model in models.MODELS if model.unit_norm)
     patterns = np.eye(3, dtype=np.float32)
     memory = models.Memory(model, patterns)
-    scores = memory.scores(np.zeros((3, 3), np.float32))
-    np.testing.assert_allclose(memory.retrieve(scores, 5.0), 1 / 3, rtol=1e-6)
+    retrieved = memory.retrieve(np.zeros((3, 3), np.float32), 5.0)
+    np.testing.assert_allclose(retrieved, 1 / 3, rtol=1e-6)
 
 
 def test_a_random_kernel_is_not_fitted():

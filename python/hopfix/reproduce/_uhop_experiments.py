@@ -130,8 +130,7 @@ class Laboratory:
             asked = self._queries(patterns, seed)
             for model, memory in self._memories(patterns, seed):
                 for query, pixels in asked.items():
-                    scores = memory.scores(pixels)
-                    errors = np.array([memory.error(scores, b) for b in settings.betas])
+                    errors = np.array([memory.error(pixels, b) for b in settings.betas])
                     key = (query, model.name)
                     totals[key] = totals.get(key, np.zeros(len(errors))) + errors
         self.betas = {key: settings.betas[_middle_of_least(e)] for key, e in totals.items()}
@@ -143,12 +142,11 @@ class Laboratory:
         asked = self._queries(patterns, seed)
         for model, memory in self._memories(patterns, seed):
             for query, pixels in asked.items():
-                scores = memory.scores(pixels)
                 for placement, beta in _placements(self.betas[query, model.name]):
                     key = Key(
                         "capacity", "error", self.images.name, query, model.name, placement, size
                     )
-                    yield key, memory.error(scores, beta)
+                    yield key, memory.error(pixels, beta)
 
     def noise(self, seed: int) -> Iterator[Result]:
         """Yield the errors for noise of every level, of a deviation per pixel and of a norm."""
@@ -162,12 +160,11 @@ class Laboratory:
         }
         for model, memory in self._memories(patterns, seed, published_capacity=False):
             for (query, level), pixels in asked.items():
-                scores = memory.scores(pixels)
                 place = (self.images.name, query, model.name)
                 for placement, beta in _placements(self.betas["gaussian", model.name]):
                     yield (
                         Key("noise", "error", *place, placement, level),
-                        memory.error(scores, beta),
+                        memory.error(pixels, beta),
                     )
 
     def stage_one(self, seed: int) -> Iterator[Result]:
@@ -183,12 +180,11 @@ class Laboratory:
             for steps in self.settings.stage_one_steps:
                 stage_one = self._fitted(model.kernel, learning, steps, start)
                 memory = Memory(model, patterns, stage_one.matrix, self._threads)
-                scores = memory.scores(pixels)
                 place = (self.images.name, query, model.name)
                 yield Key("stage_one", "loss", *place, "", steps), stage_one.loss
                 for placement, beta in _placements(self.betas[query, model.name]):
                     key = Key("stage_one", "error", *place, placement, steps)
-                    yield key, memory.error(scores, beta)
+                    yield key, memory.error(pixels, beta)
 
     def _queries(self, patterns: Pixels, seed: int) -> dict[str, Pixels]:
         """Return one query a pattern, of each kind."""

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hopfix import _core, separation
-from hopfix._config import resolve_threads
+from hopfix import Hopfield
 from hopfix.kernel import SeparationKernel
 
 __all__ = ["MODELS", "Kernel", "Memory", "Model", "fitted", "pixel_error", "random_start"]
@@ -39,8 +38,8 @@ class Model:
     Attributes:
         name: its name in results.
         label: its name in tables and plots.
-        similarity: "dot", "neg_l1", "neg_l2" or "neg_sq_l2".
-        separation: the name of a function of `hopfix.separation`, or the name and a parameter.
+        similarity: of `Hopfield`.
+        separation: of `Hopfield`.
         unit_norm: compare x_i/‖x_i‖ and ξ/‖ξ‖.
         kernel: compare Wx_i and Wξ; None: the images themselves.
     """
@@ -104,72 +103,27 @@ class Memory:
     ) -> None:
         self._model = model
         self._patterns = patterns
-        self._pixels = np.ascontiguousarray(patterns.T)
         self._keys = patterns
-        self._threads = resolve_threads(num_threads)
+        self._threads = num_threads
         if matrix is not None:  # (Wx)·(Wξ) = (WᵀWx)·ξ: queries need not be transformed
-            self._keys = np.matmul(_products(patterns, matrix, self._threads), matrix)
-        elif model.unit_norm:
-            self._keys = _unit(patterns)
+            self._keys = (patterns @ matrix.T) @ matrix
 
-    def scores(self, queries: Pixels) -> Pixels:
-        """Return the similarity of queries (B, d) to the patterns, (B, M): not yet times β."""
-        seen = _unit(queries) if self._model.unit_norm else queries
-        scores: Pixels = _SIMILARITIES[self._model.similarity](self._keys, seen, self._threads)
-        return scores
+    def retrieve(self, queries: Pixels, beta: float) -> Pixels:
+        """Return the images (B, d) that one update of queries (B, d) gives."""
+        network = Hopfield(
+            self._keys,
+            beta,
+            values=self._patterns,
+            similarity=self._model.similarity,
+            separation=self._model.separation,
+            normalize=self._model.unit_norm,
+            num_threads=self._threads,
+        )
+        return network.update(queries)
 
-    def retrieve(self, scores: Pixels, beta: float) -> Pixels:
-        """Return the images (B, d) that one update gives, from the `scores` of the queries."""
-        weights = _separate(self._model.separation, beta * scores, self._threads)
-        return _products(weights.astype(self._pixels.dtype), self._pixels, self._threads)
-
-    def error(self, scores: Pixels, beta: float) -> float:
+    def error(self, queries: Pixels, beta: float) -> float:
         """Return the `pixel_error` of queries made of the patterns, one of each, in order."""
-        return pixel_error(self._patterns, self.retrieve(scores, beta))
-
-
-def _separate(rule: str | tuple[str, float], z: Pixels, num_threads: int | None) -> Pixels:
-    name, *parameters = (rule,) if isinstance(rule, str) else rule
-    function: Any = getattr(separation, name)
-    weights: Pixels = function(z, *parameters, num_threads=num_threads)
-    return weights
-
-
-def _unit(images: Pixels) -> Pixels:
-    """Return images of unit norm, and zero for zero."""
-    norms = np.linalg.norm(images, axis=1, keepdims=True)
-    unit: Pixels = images / np.maximum(norms, np.finfo(images.dtype).tiny)
-    return unit
-
-
-def _products(rows: Pixels, others: Pixels, num_threads: int) -> Pixels:
-    """Return rows · othersᵀ from the core, whose threads NumPy's would get in the way of."""
-    products: Pixels = _core.linear_features(np.ascontiguousarray(rows), others, num_threads)
-    return products
-
-
-def _neg_sq_l2(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:
-    """In double precision: small distances between long vectors cancel."""
-    x, y = keys.astype(np.float64), queries.astype(np.float64)
-    lengths = np.square(y).sum(axis=1)[:, None] + np.square(x).sum(axis=1)
-    squares: Pixels = np.maximum(lengths - 2 * _products(y, x, num_threads), 0)
-    return -squares
-
-
-def _neg_l2(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:
-    distances: Pixels = np.sqrt(-_neg_sq_l2(keys, queries, num_threads))
-    return -distances
-
-
-def _dot(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:
-    return _products(queries, keys, num_threads)
-
-
-def _neg_l1(keys: Pixels, queries: Pixels, num_threads: int) -> Pixels:
-    return -np.stack([np.abs(keys - query).sum(axis=1) for query in queries])
-
-
-_SIMILARITIES = {"dot": _dot, "neg_l1": _neg_l1, "neg_l2": _neg_l2, "neg_sq_l2": _neg_sq_l2}
+        return pixel_error(self._patterns, self.retrieve(queries, beta))
 
 
 def pixel_error(images: Pixels, retrieved: Pixels) -> float:
