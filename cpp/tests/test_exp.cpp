@@ -70,8 +70,7 @@ double worst_tanh(const Table& table) {
   std::mt19937_64 random(2);
   std::uniform_real_distribution<double> exponent(-60.0, 6.0);
   std::vector<double> x(2000003), y(x.size());
-  for (double& value : x)
-    value = std::exp2(exponent(random)) * ((random() & 1) != 0 ? 1.0 : -1.0);
+  for (double& value : x) value = std::exp2(exponent(random)) * ((random() & 1) != 0 ? 1.0 : -1.0);
   table.tanh64(x.data(), y.data(), static_cast<std::ptrdiff_t>(x.size()));
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {

@@ -4,7 +4,17 @@
 of counting. README.md shows the main job in ten lines.
 """
 
-from hopfix import datasets, degree, faces, kernel, mean_field, plot, separation, softmax_map
+from hopfix import (
+    datasets,
+    degree,
+    faces,
+    kernel,
+    mean_field,
+    plot,
+    queries,
+    separation,
+    softmax_map,
+)
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
 from hopfix._results import Certificates, Retrieval
@@ -30,6 +40,7 @@ __all__ = [
     "kernel",
     "mean_field",
     "plot",
+    "queries",
     "separation",
     "show_config",
     "softmax_map",

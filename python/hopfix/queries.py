@@ -1,0 +1,138 @@
+"""Queries for memory experiments: stored images with pixels masked, erased or disturbed.
+
+Every function takes images (..., d), an image a row with pixels from 0 to 1, and returns as many
+queries of the same shape and dtype (integers and bool become float64). What is random is the same
+for a seed: pixel by pixel independent, and independent from image to image.
+
+Source of the rules: Wu, Hu, Hsiao, Liu, "Uniform Memory Retrieval with Larger Capacity for Modern
+Hopfield Models" (2024), and the code published with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix._arrays import (
+    FloatArray,
+    as_float_array,
+    as_integer,
+    as_nonnegative,
+    as_real,
+    require_finite,
+)
+
+__all__ = ["gaussian_noise", "lower_half_erased", "noise_of_norm", "random_mask"]
+
+
+def random_mask(
+    images: npt.ArrayLike, share: float = 0.5, *, rescale: bool = False, seed: int = 0
+) -> FloatArray:
+    """Return images in which every pixel is set to 0 with a probability.
+
+    Args:
+        images: (..., d).
+        share: the probability, 0 <= share < 1.
+        rescale: divide the pixels that are left by 1 − share, as dropout does: a query has then
+            the expected inner products of the whole image, and pixels above 1.
+        seed: of the mask.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    pixels = _as_images(images)
+    lost = as_real("share", share)
+    if not 0 <= lost < 1:
+        raise ValueError(f"share: got {lost:g}, need a number from 0 to below 1")
+    if not isinstance(rescale, (bool, np.bool_)):
+        raise TypeError(f"rescale: got {type(rescale).__name__}, need a bool")
+    kept = _generator(seed).random(pixels.shape) >= lost
+    factor = 1 / (1 - lost) if rescale else 1.0
+    return pixels * kept.astype(pixels.dtype) * pixels.dtype.type(factor)
+
+
+def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> FloatArray:
+    """Return images whose lower half, floor(height / 2) lines of pixels, is 0.
+
+    Args:
+        images: (..., d).
+        image_shape: height and the lengths of the other axes, d numbers in all; lines of pixels
+            follow each other in a row.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    pixels = _as_images(images)
+    shape = tuple(as_integer("image_shape", length, 1) for length in image_shape)
+    if len(shape) < 2 or math.prod(shape) != pixels.shape[-1]:
+        raise ValueError(
+            f"image_shape: got {shape}, need height, width, … with product {pixels.shape[-1]}"
+        )
+    erased = pixels.copy()
+    line = pixels.shape[-1] // shape[0]
+    erased[..., (shape[0] - shape[0] // 2) * line :] = 0
+    return erased
+
+
+def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
+    """Return min(|x + n|, 1) for images x, with the pixels of n normal of deviation `level`.
+
+    This is what the code published for the average loss does; n has a norm of about level·√d.
+
+    Args:
+        images: (..., d).
+        level: standard deviation of the noise of a pixel, >= 0.
+        seed: of the noise.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    pixels = _as_images(images)
+    return _disturbed(pixels, as_nonnegative("level", level) * _normal(pixels, seed))
+
+
+def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
+    """Return min(|x + n|, 1) for images x, with n of norm `level` in a random direction.
+
+    This is what the code published for the maximum loss does; a pixel of n has a standard
+    deviation of level/√d, which is √d times less than `gaussian_noise` of the same level.
+
+    Args:
+        images: (..., d).
+        level: norm of the noise of an image, >= 0.
+        seed: of the noise.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    pixels = _as_images(images)
+    noise = _normal(pixels, seed)
+    noise /= np.linalg.norm(noise, axis=-1, keepdims=True)
+    return _disturbed(pixels, as_nonnegative("level", level) * noise)
+
+
+def _disturbed(pixels: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return |pixels + noise|, at most 1."""
+    disturbed: FloatArray = np.minimum(np.abs(pixels + noise), 1)
+    return disturbed.astype(pixels.dtype, copy=False)
+
+
+def _normal(pixels: FloatArray, seed: int) -> FloatArray:
+    """Standard normal numbers in the shape and dtype of the pixels."""
+    kind = np.float32 if pixels.dtype == np.float32 else np.float64
+    return _generator(seed).standard_normal(pixels.shape, dtype=kind)
+
+
+def _as_images(value: npt.ArrayLike) -> FloatArray:
+    pixels = as_float_array("images", value)
+    if pixels.ndim == 0 or pixels.size == 0:
+        raise ValueError(f"images: got shape {pixels.shape}, need (..., d) with at least one image")
+    require_finite("images", pixels)
+    return pixels
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(as_integer("seed", seed, 0))
