@@ -39,7 +39,9 @@ def test_every_paper_has_a_module():
     for name, title in PAPERS.items():
         assert title == paper(name).TITLE
         assert callable(paper(name).run)
-    with pytest.raises(ValueError, match="paper: got 'none', need one of 'uhop', 'unstable"):
+    with pytest.raises(
+        ValueError, match="paper: got 'none', need one of 'attention-mean-field', 'uhop'"
+    ):
         paper("none")
 
 
