@@ -178,7 +178,7 @@ def test_history_and_matrix_belong_together(shape, kind, dtype):
     precision = 1e-11 if dtype == np.float64 else 3e-5
     last = naive.loss(x, found.matrix, 2.0, kind)
     assert found.loss_history[-1] == pytest.approx(last, rel=precision)
-    start = np.random.default_rng(3).standard_normal((D, d))
+    start = np.random.default_rng(3).standard_normal((D, d), dtype=dtype)
     assert found.loss_history[0] == pytest.approx(naive.loss(x, start, 2.0, kind), rel=1e-4)
     assert found.loss_history[-1] < found.loss_history[0]
 
@@ -263,9 +263,20 @@ def test_patterns_of_low_rank_and_more_features_than_needed(kind):
     assert SeparationKernel(1, kind, seed=0).fit(x).loss > losses[0]
 
 
+@pytest.mark.parametrize("kind", ["average", "maximum"])
+def test_losses_without_a_minimum_are_told(kind):
+    x = np.random.default_rng(5).normal(size=(20, 10))
+    with pytest.warns(RuntimeWarning, match="still falling: without normalisation"):
+        kernel = SeparationKernel(kind=kind, steps=50, seed=0, normalize=False).fit(x)
+    assert kernel.convergence == "steps"
+    assert kernel.loss_history[-1] < 2 * kernel.loss_history[0] < 0
+
+
 # ------------------------------------------------------------------------- the rest of the class
 
 
+# Without normalisation losses fall without end, and are said to.
+@pytest.mark.filterwarnings("ignore:.*still falling:RuntimeWarning")
 @every_kind
 def test_the_same_bits_for_every_thread_count(kind, dtype):
     x = np.random.default_rng(0).normal(size=(150, 90)).astype(dtype)

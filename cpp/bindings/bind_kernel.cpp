@@ -37,9 +37,10 @@ Array<T> features(const Array<T>& patterns, const Array<T>& matrix, int threads)
   return out;
 }
 
-// ({matrix, losses, end, fault}, exception or None).
+// ({matrix, losses, end, fault}, exception or None). The start becomes the matrix: the caller must
+// own it.
 template <class T>
-py::tuple fit(const Array<T>& patterns, const Array<T>& start, const SeparationLoss& loss,
+py::tuple fit(const Array<T>& patterns, Array<T> matrix, const SeparationLoss& loss,
               std::int64_t steps, const std::vector<double>& rates,
               const Array<std::int64_t>& batches, double tolerance, double time_limit,
               const py::object& progress, int threads) {
@@ -51,12 +52,10 @@ py::tuple fit(const Array<T>& patterns, const Array<T>& start, const SeparationL
   options.tolerance = tolerance;
   options.time_limit = time_limit;
   options.progress = progress_callback(progress);
-  Array<T> matrix({start.shape(0), start.shape(1)});
   T* const to = matrix.mutable_data();
-  std::copy(start.data(), start.data() + start.size(), to);
   Descent descent;
   run_released(threads, [&](const Execution& execution) {
-    descent = descend(rows_of(patterns), to, start.shape(0), options, execution);
+    descent = descend(rows_of(patterns), to, matrix.shape(0), options, execution);
   });
   py::dict out;
   out["matrix"] = matrix;

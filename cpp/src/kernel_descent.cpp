@@ -146,17 +146,16 @@ class FullDescent {
   }
 
   // matrix += the change made so far; nothing else may be asked for afterwards.
-  void apply_to(T* matrix, std::ptrdiff_t features, const Execution& execution) {
+  void apply_to(T* matrix, const Execution& execution) {
     loss_.reset();  // the descent is over: its memory serves the products
     product_.reset();
     features_ = gradient_ = velocity_ = Panels<T>();
-    const Panels<T> rows =
+    Panels<T> rows =
         Panels<T>::from_rows(patterns_.data, patterns_.count, patterns_.dim, execution);
     Panels<T> change(coefficients_.cols(), patterns_.dim);
     multiply(coefficients_, rows, change, execution);
-    Panels<T> result = Panels<T>::from_rows(matrix, features, patterns_.dim, execution);
-    add_scaled(1.0, basis_.expand(std::move(change), execution), result, execution);
-    result.to_rows(matrix, execution);
+    rows = coefficients_ = Panels<T>();
+    basis_.expand(std::move(change), execution).add_to_rows(matrix, execution);
   }
 
  private:
@@ -282,7 +281,7 @@ void descend_on_all(const PatternRows<T>& patterns, T* matrix, std::ptrdiff_t fe
     run.result.end = run.interruption();
   }
   if (descent && run.result.fault < 0)
-    descent->apply_to(matrix, features, {run.execution().threads, nullptr});
+    descent->apply_to(matrix, {run.execution().threads, nullptr});
 }
 
 template void descend_on_all(const PatternRows<float>&, float*, std::ptrdiff_t,

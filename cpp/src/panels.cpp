@@ -40,6 +40,19 @@ void Panels<T>::to_rows(T* rows, const Execution& execution) const {
 }
 
 template <class T>
+void Panels<T>::add_to_rows(T* rows, const Execution& execution) const {
+  const double work = static_cast<double>(size());
+  parallel_for(panels(), sharing(execution, work), [&](std::ptrdiff_t p, int) {
+    const std::ptrdiff_t first = p * lanes_, count = std::min(lanes_, cols_ - first);
+    for (std::ptrdiff_t r = 0; r < rows_; ++r) {
+      T* const to = rows + r * cols_ + first;
+      const T* const from = panel(p) + r * lanes_;
+      for (std::ptrdiff_t k = 0; k < count; ++k) to[k] += from[k];
+    }
+  });
+}
+
+template <class T>
 Panels<T> Panels<T>::transposed(const Execution& execution) const {
   Panels out(cols_, rows_);
   const double work = static_cast<double>(size());

@@ -35,6 +35,8 @@ class Panels {
   static Panels from_rows(const T* rows, std::ptrdiff_t count, std::ptrdiff_t cols,
                           const Execution& execution, const std::int64_t* chosen = nullptr);
   void to_rows(T* rows, const Execution& execution) const;
+  // rows += the matrix.
+  void add_to_rows(T* rows, const Execution& execution) const;
   Panels transposed(const Execution& execution) const;
 
   std::ptrdiff_t rows() const { return rows_; }

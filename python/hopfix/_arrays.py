@@ -44,6 +44,13 @@ def require_finite(name: str, array: FloatArray) -> None:
 
 def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return a read-only, contiguous copy of a pattern matrix (N, d) with N, d >= 1."""
+    copy = np.array(as_pattern_rows(name, value), order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+def as_pattern_rows(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return a contiguous pattern matrix (N, d) with N, d >= 1: `value` itself where it is one."""
     array = as_float_array(name, value)
     if array.ndim != 2:
         raise ValueError(f"{name}: got {array.ndim} dimensions, need 2: shape (N, d)")
@@ -51,10 +58,9 @@ def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:
         raise ValueError(
             f"{name}: got shape {array.shape}, need at least one pattern and dimension"
         )
-    require_finite(name, array)
-    copy = np.array(array, order="C", copy=True)
-    copy.flags.writeable = False
-    return copy
+    rows = np.ascontiguousarray(array)
+    require_finite(name, rows)
+    return rows
 
 
 def as_states(

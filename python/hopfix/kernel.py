@@ -45,7 +45,7 @@ from hopfix._arrays import (
     as_float_array,
     as_integer,
     as_nonnegative,
-    as_patterns,
+    as_pattern_rows,
     as_positive,
     as_states,
     require_finite,
@@ -156,7 +156,7 @@ class SeparationKernel:
         """Learn W from patterns (M, d), M >= 2, and return self.
 
         A step costs 5 M² min(D, M) flops (for M > 2d: 3 M² D + 4 M D d), with a batch of b
-        patterns in place of all 3 b² D + 6 b D d; extra memory is below 3 (Dd + DM + M²) numbers.
+        patterns in place of all 3 b² D + 6 b D d. Extra memory: some 3.5 (Dd + DM + M²) numbers.
 
         Patterns that are equal, or on a line through the origin, keep their distance whatever W is:
         with "average" and "layer" they shift the loss, with "maximum" equal ones make it zero for
@@ -174,7 +174,8 @@ class SeparationKernel:
             KeyboardInterrupt: Ctrl-C; its attribute ``partial`` is this kernel, with what it has.
 
         Warns:
-            RuntimeWarning: the descent diverged.
+            RuntimeWarning: the descent diverged; or the loss, of features of any length, has no
+                minimum and was still falling after the last step ("average", "maximum").
         """
         rows = _as_pattern_pairs(patterns)
         if progress is not None and not callable(progress):
@@ -202,6 +203,12 @@ class SeparationKernel:
         if self.convergence == "diverged":
             reason = "" if self.normalize else ": without normalisation it has no minimum"
             warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=2)
+        elif self._still_falling():
+            warnings.warn(
+                f"the {self.kind} loss was still falling: without normalisation it has no minimum",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return self
 
     def transform(self, states: npt.ArrayLike) -> FloatArray:
@@ -264,6 +271,11 @@ class SeparationKernel:
             raise ValueError("SeparationKernel: has no matrix yet, call fit(patterns) first")
         return self.matrix
 
+    def _still_falling(self) -> bool:
+        unbounded = not self.normalize and self.kind != "layer" and self.batch_size is None
+        falls = len(self.loss_history) > 1 and self.loss_history[-1] < self.loss_history[-2]
+        return unbounded and self.convergence == "steps" and bool(falls)
+
     def _loss(self) -> _core.SeparationLoss:
         return _core.SeparationLoss(self.kind, self.t, self.normalize)
 
@@ -278,8 +290,8 @@ class SeparationKernel:
         d = rows.shape[1]
         if start is None:
             shape = (d if self.n_features is None else self.n_features, d)
-            return rng.standard_normal(shape).astype(rows.dtype, copy=False)
-        return _as_matrix("start", start, rows, self.n_features)
+            return rng.standard_normal(shape, dtype=rows.dtype.type)
+        return np.array(_as_matrix("start", start, rows, self.n_features))  # it becomes the matrix
 
     def _rates(self) -> list[float]:
         """Return the step lengths of plain descent; none: line searches."""
@@ -341,8 +353,7 @@ def separation_loss(
 ) -> float:
     """Return the separation loss L of the features W x_i, over pairs i < j of patterns (M, d).
 
-    In the dtype of the patterns, sums over pairs in double precision; M² D + 2 M D d flops. Within
-    some 10 ulp of max(1, t ‖φ‖²) of the exact value, measured (‖φ‖ = 1 where normalised).
+    In the dtype of the patterns, sums over pairs in double precision; M² D + 2 M D d flops.
 
     Raises TypeError or ValueError, naming the argument; also where a feature to be normalised is
     zero, or overflows.
@@ -401,7 +412,7 @@ def _no_feature(name: str, row: int, patterns: FloatArray) -> ValueError:
 
 
 def _as_pattern_pairs(value: npt.ArrayLike) -> FloatArray:
-    rows = as_patterns("patterns", value)
+    rows = as_pattern_rows("patterns", value)
     if len(rows) < 2:
         raise ValueError("patterns: got 1 pattern, need at least 2: the loss is over pairs")
     return rows
