@@ -18,7 +18,7 @@
 //
 // Arithmetic in T, sums over pairs and inner products of whole matrices in double precision.
 // Results are bitwise the same for every number of threads. Extra memory: some
-// 3.5 (D d + D M + M^2) numbers, measured as resident memory at M = 500, d = D = 784 (float).
+// 2.7 (D d + D M + M^2) numbers, measured as resident memory at M = 500, d = D = 784 (float).
 //
 // Source: Wu, Hu, Hsiao and Liu, "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield
 // Models" (2024), Algorithm 1 and Definition 3.1; average loss: Wang and Isola (2020).
