@@ -6,6 +6,7 @@
 namespace hopfix::bindings {
 
 void bind_attention(pybind11::module_& m);
+void bind_classical(pybind11::module_& m);
 void bind_network(pybind11::module_& m);
 void bind_degree(pybind11::module_& m);
 void bind_fixed_points(pybind11::module_& m);

@@ -38,6 +38,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("compiler") = compiler();
   m.attr("eigen_version") = HOPFIX_EIGEN_VERSION;
   hopfix::bindings::bind_attention(m);
+  hopfix::bindings::bind_classical(m);
   hopfix::bindings::bind_network(m);
   hopfix::bindings::bind_degree(m);
   hopfix::bindings::bind_fixed_points(m);

@@ -5,6 +5,7 @@ of counting. README.md shows the main job in ten lines.
 """
 
 from hopfix import (
+    classical,
     datasets,
     degree,
     faces,
@@ -33,6 +34,7 @@ __all__ = [
     "Retrieval",
     "Undecided",
     "__version__",
+    "classical",
     "datasets",
     "degree",
     "faces",

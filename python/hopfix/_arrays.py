@@ -82,11 +82,13 @@ def as_states(
     return array.reshape(-1, dim), array.shape[:-1]
 
 
-def as_vector(name: str, value: npt.ArrayLike, length: int, dtype: np.dtype[Any]) -> FloatArray:
-    """Return a read-only copy of a vector with `length` finite entries."""
+def as_vector(
+    name: str, value: npt.ArrayLike, length: int, dtype: np.dtype[Any], per: str = "pattern"
+) -> FloatArray:
+    """Return a read-only copy of a vector with `length` finite entries, one per `per`."""
     array = as_float_array(name, value)
     if array.shape != (length,):
-        raise ValueError(f"{name}: got shape {array.shape}, need ({length},), one per pattern")
+        raise ValueError(f"{name}: got shape {array.shape}, need ({length},), one per {per}")
     with np.errstate(over="ignore"):
         array = np.array(array, dtype=dtype, order="C", copy=True)
     require_finite(name, array)

@@ -14,6 +14,7 @@ extern const SeparationTable separation;
 extern const SimilarityTable similarity;
 extern const AttentionKernels attention[kAttentionShapes];
 extern const PanelTable panels;
+extern const BinaryKernels binary;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "attention_table.hpp"
+#include "binary_table.hpp"
 #include "derivative_table.hpp"
 #include "panel_table.hpp"
 #include "screen_table.hpp"
@@ -139,6 +140,7 @@ struct Table {
   // kAttentionShapes of them.
   const AttentionKernels* attention;
   const PanelTable* panels;
+  const BinaryKernels* binary;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
   ExpFunction<double> tanh64;

@@ -67,6 +67,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &similarity,
                      attention,
                      &panels,
+                     &binary,
                      exp_array<float>,
                      exp_array<double>,
                      tanh_array};

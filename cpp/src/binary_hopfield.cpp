@@ -1,0 +1,333 @@
+#include "hopfix/binary_hopfield.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <stdexcept>
+#include <utility>
+
+#include "hopfix/isa.hpp"
+#include "kernels/table.hpp"
+#include "sums.hpp"
+
+namespace hopfix {
+
+namespace {
+
+using kernels::kChunkWords, kernels::kFieldLanes, kernels::kSignRows;
+using std::ptrdiff_t;
+using std::size_t;
+
+const kernels::BinaryKernels& binary() { return *isa::table().binary; }
+
+ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+// Bit j of word i <-> bit i of word j: blocks of 32, 16, ... 1 bits change places.
+void transpose_64(std::uint64_t (&a)[64]) {
+  std::uint64_t mask = 0xffffffffu;
+  for (unsigned width = 32; width > 0; width /= 2, mask ^= mask << width)
+    for (unsigned i = 0; i < 64; i = ((i | width) + 1) & ~width) {
+      const std::uint64_t t = ((a[i] >> width) ^ a[i + width]) & mask;
+      a[i] ^= t << width;
+      a[i + width] ^= t;
+    }
+}
+
+// dim columns of ceil(n / 64) words from n rows.
+SignWords columns_of(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t dim, ptrdiff_t words) {
+  const ptrdiff_t length = divide_up(n, 64);
+  SignWords columns(static_cast<size_t>(dim * length));
+  for (ptrdiff_t c = 0; c < length; ++c)
+    for (ptrdiff_t w = 0; 64 * w < dim; ++w) {
+      std::uint64_t block[64] = {};
+      for (ptrdiff_t i = 64 * c; i < std::min(n, 64 * c + 64); ++i)
+        block[i - 64 * c] = patterns[i * words + w];
+      transpose_64(block);
+      for (ptrdiff_t k = 64 * w; k < std::min(dim, 64 * w + 64); ++k)
+        columns[static_cast<size_t>(k * length + c)] = block[k - 64 * w];
+    }
+  return columns;
+}
+
+SignWords blocks_of(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t words) {
+  SignWords blocks(static_cast<size_t>(divide_up(n, kSignRows) * kSignRows * words));
+  for (ptrdiff_t i = 0; i < n; ++i)
+    for (ptrdiff_t w = 0; w < words; ++w)
+      blocks[static_cast<size_t>((i / kSignRows * words + w) * kSignRows + i % kSignRows)] =
+          patterns[i * words + w];
+  return blocks;
+}
+
+// Patterns per index word.
+ptrdiff_t per_index() { return binary().group * binary().groups; }
+
+// Index words of all components, chunk by chunk, as the kernels of this level read them.
+std::vector<std::uint16_t> planes_of(const SignWords& columns, ptrdiff_t n, ptrdiff_t dim) {
+  const ptrdiff_t length = divide_up(n, 64), per_word = per_index();
+  const ptrdiff_t count = divide_up(n, per_word), chunks = divide_up(dim, kFieldLanes);
+  const bool split = binary().split_bytes;
+  std::vector<std::uint16_t> planes(static_cast<size_t>(chunks * count * kFieldLanes));
+  const auto place = [&](ptrdiff_t k, ptrdiff_t w, unsigned index) {
+    std::uint16_t* word = planes.data() + (k / kFieldLanes * count + w) * kFieldLanes;
+    const ptrdiff_t lane = k % kFieldLanes;
+    if (split) {
+      auto* bytes = reinterpret_cast<unsigned char*>(word);
+      bytes[lane] = static_cast<unsigned char>(index & 0xff);
+      bytes[kFieldLanes + lane] = static_cast<unsigned char>(index >> 8);
+    } else {
+      word[lane] = static_cast<std::uint16_t>(index);
+    }
+  };
+  for (ptrdiff_t k = 0; k < dim; ++k) {
+    const std::uint64_t* column = columns.data() + k * length;
+    for (ptrdiff_t w = 0; w < count; ++w) {
+      const ptrdiff_t bit = w * per_word, at = bit / 64, offset = bit % 64;
+      std::uint64_t index = column[at] >> offset;
+      if (offset + per_word > 64 && at + 1 < length) index |= column[at + 1] << (64 - offset);
+      place(k, w, static_cast<unsigned>(index & ((std::uint64_t{1} << per_word) - 1)));
+    }
+  }
+  return planes;
+}
+
+// One digit, in base 4096, of the overlaps of a slice of patterns: what an index word adds to a sum
+// is within 16 bits. `ends`: the words up to which such a sum can go on.
+struct Digit {
+  std::vector<std::int16_t> numbers, tables;
+  std::vector<ptrdiff_t> ends;
+};
+
+int count_ones(std::uint64_t word) {
+  int count = 0;
+  for (; word != 0; word &= word - 1) ++count;
+  return count;
+}
+
+constexpr int kDigitBits = 12;
+constexpr std::int64_t kMostSum = std::numeric_limits<std::int16_t>::max();
+
+}  // namespace
+
+// Fields of a few states at once, which share what they read of the patterns.
+class BinaryNetwork::Tile {
+ public:
+  static constexpr ptrdiff_t kStates = 8;
+
+  explicit Tile(const BinaryNetwork& network)
+      : network_(network),
+        fields_(static_cast<size_t>(kStates * network.words_ * 64)),
+        overlaps_(static_cast<size_t>(kStates * kSlice)) {}
+
+  // next[a] := the update of states[a], a < count <= kStates.
+  void update(const std::uint64_t* const* states, std::uint64_t* const* next, ptrdiff_t count) {
+    std::fill(fields_.begin(), fields_.end(), 0);
+    for (ptrdiff_t first = 0; first < network_.n_; first += kSlice) {
+      const ptrdiff_t size = std::min(kSlice, network_.n_ - first);
+      find_overlaps(states, count, first, size);
+      for (ptrdiff_t a = 0; a < count; ++a) make_digits(a, size);
+      add_fields(first / per_index(), count);
+    }
+    for (ptrdiff_t a = 0; a < count; ++a)
+      for (ptrdiff_t w = 0; w < network_.words_; w += kChunkWords)
+        binary().decide(fields(a) + 64 * w, network_.rise_.data() + 64 * w,
+                        network_.fall_.data() + 64 * w, states[a] + w, next[a] + w);
+  }
+
+  // The sum of the squares of a state's overlaps.
+  std::int64_t squares(const std::uint64_t* state) {
+    std::int64_t sum = 0;
+    for (ptrdiff_t first = 0; first < network_.n_; first += kSlice) {
+      const ptrdiff_t size = std::min(kSlice, network_.n_ - first);
+      find_overlaps(&state, 1, first, size);
+      for (ptrdiff_t i = 0; i < size; ++i)
+        sum += std::int64_t{overlaps(0)[i]} * std::int64_t{overlaps(0)[i]};
+    }
+    return sum;
+  }
+
+ private:
+  // Patterns whose tables fit the L2 cache beside one chunk of index words; a multiple of
+  // kSignRows and of the patterns per index word (15 or 16).
+  static constexpr ptrdiff_t kSlice = 1920;
+
+  std::int32_t* fields(ptrdiff_t a) { return fields_.data() + a * network_.words_ * 64; }
+  std::int32_t* overlaps(ptrdiff_t a) { return overlaps_.data() + a * kSlice; }
+
+  void find_overlaps(const std::uint64_t* const* states, ptrdiff_t count, ptrdiff_t first,
+                     ptrdiff_t size) {
+    const auto dim = static_cast<std::int32_t>(network_.dim_);
+    for (ptrdiff_t i = 0; i < size; i += kSignRows)
+      for (ptrdiff_t a = 0; a < count; ++a) {
+        std::int32_t* rows = overlaps(a) + i;
+        binary().differences(network_.blocks_.data() + (first + i) * network_.words_,
+                             network_.words_, states[a], rows);
+        for (ptrdiff_t r = 0; r < kSignRows; ++r) rows[r] = dim - 2 * rows[r];
+      }
+  }
+
+  // Consumes the overlaps of state a; they are their own only digit where every index word allows.
+  void make_digits(ptrdiff_t a, ptrdiff_t size) {
+    digits_[a].clear();
+    std::int32_t* m = overlaps(a);
+    const auto add = [](std::int64_t sum, std::int32_t x) { return sum + std::abs(x); };
+    std::int64_t most = 0;
+    for (ptrdiff_t i = 0; i < size; i += per_index())
+      most = std::max(
+          most, std::accumulate(m + i, m + std::min(size, i + per_index()), std::int64_t{0}, add));
+    if (most <= kMostSum) {
+      take_digit(a, size, [](std::int32_t& x) { return std::exchange(x, 0); });
+      return;
+    }
+    while (std::any_of(m, m + size, [](std::int32_t x) { return x != 0; }))
+      take_digit(a, size, [](std::int32_t& x) {
+        // From -2048 to 2047, of which an index word holds sixteen at most.
+        constexpr std::int32_t base = 1 << kDigitBits;
+        const std::int32_t digit = ((x + base / 2) & (base - 1)) - base / 2;
+        x = (x - digit) / base;
+        return digit;
+      });
+  }
+
+  template <class Take>
+  void take_digit(ptrdiff_t a, ptrdiff_t size, const Take& take) {
+    Digit& digit = digits_[a].emplace_back();
+    const ptrdiff_t words = divide_up(size, per_index());
+    digit.numbers.resize(static_cast<size_t>(words * per_index()));
+    std::int64_t sum = 0;
+    for (ptrdiff_t w = 0; w < words; ++w) {
+      std::int64_t here = 0;
+      for (ptrdiff_t i = w * per_index(); i < std::min(size, (w + 1) * per_index()); ++i) {
+        const std::int32_t number = take(overlaps(a)[i]);
+        digit.numbers[static_cast<size_t>(i)] = static_cast<std::int16_t>(number);
+        here += std::abs(number);
+      }
+      if (sum + here > kMostSum) {
+        digit.ends.push_back(w);
+        sum = 0;
+      }
+      sum += here;
+    }
+    digit.ends.push_back(words);
+    digit.tables.resize(static_cast<size_t>(words * binary().groups * binary().table_size));
+    binary().make_tables(digit.numbers.data(), words * binary().groups, digit.tables.data());
+  }
+
+  // Of the digits, whose first index word is `first`, to all fields.
+  void add_fields(ptrdiff_t first, ptrdiff_t count) {
+    const ptrdiff_t all = divide_up(network_.n_, per_index());
+    const ptrdiff_t table = binary().groups * binary().table_size;
+    for (ptrdiff_t chunk = 0; chunk < network_.words_ / kChunkWords; ++chunk) {
+      const std::uint16_t* planes = network_.planes_.data() + (chunk * all + first) * kFieldLanes;
+      for (ptrdiff_t a = 0; a < count; ++a) {
+        int shift = 0;
+        for (const Digit& digit : digits_[a]) {
+          ptrdiff_t from = 0;
+          for (const ptrdiff_t end : digit.ends) {
+            binary().add_fields(planes + from * kFieldLanes, digit.tables.data() + from * table,
+                                end - from, shift, fields(a) + chunk * kFieldLanes);
+            from = end;
+          }
+          shift += kDigitBits;
+        }
+      }
+    }
+  }
+
+  const BinaryNetwork& network_;
+  std::vector<std::int32_t> fields_, overlaps_;
+  std::vector<Digit> digits_[kStates];
+};
+
+BinaryNetwork::BinaryNetwork(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t dim,
+                             const double* bias, bool zero_diagonal)
+    : n_(n), dim_(dim), words_(sign_words(dim)), zero_diagonal_(zero_diagonal) {
+  constexpr auto kMost = std::numeric_limits<std::int32_t>::max();
+  if (n >= kMost / (dim + 1))
+    throw std::length_error("need N (d + 1) below 2^31: fields are exact integers of 32 bits");
+  if (bias != nullptr) bias_.assign(bias, bias + dim);
+  blocks_ = blocks_of(patterns, n, words_);
+  columns_ = columns_of(patterns, n, dim, words_);
+  planes_ = planes_of(columns_, n, dim);
+  const ptrdiff_t length = divide_up(n, 64);
+  // Components beyond dim never change.
+  rise_.assign(static_cast<size_t>(words_ * 64), kMost);
+  fall_.assign(static_cast<size_t>(words_ * 64), std::numeric_limits<std::int32_t>::min());
+  const auto beyond = static_cast<double>(n * dim + 1), own = zero_diagonal ? double(n) : 0.0;
+  for (ptrdiff_t k = 0; k < dim; ++k) {
+    std::int32_t ones = 0;
+    for (ptrdiff_t c = 0; c < length; ++c)
+      ones += count_ones(columns_[static_cast<size_t>(k * length + c)]);
+    column_sums_.push_back(2 * ones - static_cast<std::int32_t>(n));
+    // h > b for integers h, and h < b. The field without the diagonal is h - n xi_k.
+    const double b = bias == nullptr ? 0.0 : std::clamp(bias[k], -beyond, beyond);
+    rise_[static_cast<size_t>(k)] = static_cast<std::int32_t>(std::floor(b) + 1 - own);
+    fall_[static_cast<size_t>(k)] = static_cast<std::int32_t>(std::ceil(b) - 1 + own);
+  }
+}
+
+SignWords BinaryNetwork::patterns() const {
+  SignWords rows(static_cast<size_t>(n_ * words_));
+  for (ptrdiff_t i = 0; i < n_; ++i)
+    for (ptrdiff_t w = 0; w < words_; ++w)
+      rows[static_cast<size_t>(i * words_ + w)] =
+          blocks_[static_cast<size_t>((i / kSignRows * words_ + w) * kSignRows + i % kSignRows)];
+  return rows;
+}
+
+// Work of a few hundred microseconds and more is shared.
+Execution BinaryNetwork::within_reason(ptrdiff_t count, const Execution& execution) const {
+  constexpr double kWorthSharing = 2e7;  // bits of patterns
+  Execution reasonable = execution;
+  if (static_cast<double>(count) * static_cast<double>(n_ * dim_) < kWorthSharing)
+    reasonable.threads = 1;
+  return reasonable;
+}
+
+void BinaryNetwork::update_rows(const std::uint64_t* states, const ptrdiff_t* ids, ptrdiff_t count,
+                                std::uint64_t* out, const Execution& execution) const {
+  const Execution reasonable = within_reason(count, execution);
+  const ptrdiff_t threads = std::max(1, reasonable.threads);
+  const ptrdiff_t size =
+      std::clamp<ptrdiff_t>(divide_up(count, threads), 1, ptrdiff_t{Tile::kStates});
+  std::vector<std::unique_ptr<Tile>> tiles(static_cast<size_t>(threads));
+  parallel_for(divide_up(count, size), reasonable, [&](ptrdiff_t t, int worker) {
+    auto& tile = tiles[static_cast<size_t>(worker)];
+    if (tile == nullptr) tile = std::make_unique<Tile>(*this);
+    const std::uint64_t* from[Tile::kStates];
+    std::uint64_t* to[Tile::kStates];
+    const ptrdiff_t here = std::min(size, count - t * size);
+    for (ptrdiff_t a = 0; a < here; ++a) {
+      const ptrdiff_t id = ids == nullptr ? t * size + a : ids[t * size + a];
+      from[a] = states + id * words_;
+      to[a] = out + id * words_;
+    }
+    tile->update(from, to, here);
+  });
+}
+
+void BinaryNetwork::update(const std::uint64_t* states, ptrdiff_t count, std::uint64_t* out,
+                           const Execution& execution) const {
+  update_rows(states, nullptr, count, out, execution);
+}
+
+void BinaryNetwork::energy(const std::uint64_t* states, ptrdiff_t count, double* out,
+                           const Execution& execution) const {
+  const Execution reasonable = within_reason(count, execution);
+  std::vector<std::unique_ptr<Tile>> tiles(static_cast<size_t>(std::max(1, reasonable.threads)));
+  parallel_for(count, reasonable, [&](ptrdiff_t s, int worker) {
+    auto& tile = tiles[static_cast<size_t>(worker)];
+    if (tile == nullptr) tile = std::make_unique<Tile>(*this);
+    const std::uint64_t* state = states + s * words_;
+    const std::int64_t form = tile->squares(state) - (zero_diagonal_ ? n_ * dim_ : 0);
+    out[s] = -static_cast<double>(form) / 2;
+    if (bias_.empty()) return;
+    out[s] += sum_of(dim_, [&](ptrdiff_t k) {
+      const double b = bias_[static_cast<size_t>(k)];
+      return (state[k / 64] >> (k % 64) & 1) != 0 ? b : -b;
+    });
+  });
+}
+
+}  // namespace hopfix
