@@ -67,7 +67,7 @@ class BinaryHopfield:
     second on Ctrl-C. A network is immutable.
 
     Capacity: random patterns are stable, but for a few per cent of the components, up to
-    N ≈ 0.14 d (Amit, Gutfreund and Sompolinsky 1985); `bench/bench_classical.py --capacity`.
+    N ≈ 0.14 d (Amit, Gutfreund and Sompolinsky 1985).
     """
 
     def __init__(
