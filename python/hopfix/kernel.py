@@ -156,7 +156,8 @@ class SeparationKernel:
         """Learn W from patterns (M, d), M >= 2, and return self.
 
         A step costs 5 M² min(D, M) flops (for M > 2d: 3 M² D + 4 M D d), with a batch of b
-        patterns in place of all 3 b² D + 6 b D d. Extra memory: some 3 (Dd + DM + M²) numbers.
+        patterns in place of all 3 b² D + 6 b D d. Extra memory: 2 (Dd + DM + M²) numbers, of
+        which glibc keeps up to as many again resident.
 
         Patterns that are equal, or on a line through the origin, keep their distance whatever W is:
         with "average" and "layer" they shift the loss, with "maximum" equal ones make it zero for
@@ -175,7 +176,7 @@ class SeparationKernel:
 
         Warns:
             RuntimeWarning: the descent diverged; or the loss, of features of any length, has no
-                minimum and was still falling after the last step ("average", "maximum").
+                minimum and its last step still fell ("average", "maximum"; not told with batches).
         """
         rows = _as_pattern_pairs(patterns)
         if progress is not None and not callable(progress):
