@@ -117,12 +117,12 @@ def test_atlas_proves_on_request(npy, capsys):
 
 
 def test_json_has_null_for_what_is_not_finite():
-    from hopfix.cli import report
+    from hopfix._json import plain
 
     values = {0: np.array([np.nan, 1.0]), "b": (np.inf, np.float32(2)), "c": np.bool_(True)}
-    plain = report._plain(values)
-    assert plain == {"0": [None, 1.0], "b": [None, 2.0], "c": True}
-    assert strict_json(json.dumps(plain, allow_nan=False)) == plain
+    answer = plain(values)
+    assert answer == {"0": [None, 1.0], "b": [None, 2.0], "c": True}
+    assert strict_json(json.dumps(answer, allow_nan=False)) == plain
 
 
 def test_atlas_picture(npy, tmp_path, capsys):

@@ -18,6 +18,12 @@ using Intervals = std::vector<Interval>;
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
+void require_sound_arithmetic() {
+  if (!arithmetic_is_sound())
+    throw std::runtime_error(
+        "this thread does not round to nearest with gradual underflow: no proof is possible");
+}
+
 // Of one x: 1 - 2 / (exp(2x) + 1) cancels around 0 by a few u only, absolutely.
 Interval tanh_at(double x) {
   const Interval e = exp(Interval(2) * Interval(x));
@@ -212,6 +218,7 @@ UpperBound contraction(const AttentionSystem& system, const Enclosure& enclosure
     blocks[at(t)] = enclosure.derivative(cycle.window(tokens, t));
   std::vector<double> sums(at(n));
   parallel_for(n, execution, [&](ptrdiff_t i, int) {
+    require_sound_arithmetic();
     // Row i of C G' = C - C dF, column by column.
     Intervals row;
     for (ptrdiff_t k = 0; k < n; ++k) row.push_back(Interval(inverse[i * n + k]));
@@ -238,9 +245,7 @@ OrbitCertificate certify_attention_orbit(const AttentionSystem& system, double b
                                          double position_weight, const double* attention,
                                          ptrdiff_t period, ptrdiff_t position,
                                          const double* inverse, const Execution& execution) {
-  if (!arithmetic_is_sound())
-    throw std::runtime_error(
-        "this thread does not round to nearest with gradual underflow: no proof is possible");
+  require_sound_arithmetic();
   const Enclosure enclosure(system, beta, gamma, position_weight);
   const Cycle cycle(system, enclosure, attention, period, position);
   const UpperBound miss = defect(system, enclosure, cycle, attention, period, inverse);

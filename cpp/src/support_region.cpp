@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hopfix/interval.hpp"
+#include "small_inverse.hpp"
 
 namespace hopfix {
 
@@ -18,11 +19,6 @@ constexpr double kAbove = 1 + 2e-12;
 constexpr double kTiny = 1e-290;  // covers what underflow loses in any sum here
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
-
-void add_multiple(double* __restrict to, double factor, const double* __restrict from,
-                  ptrdiff_t count) {
-  for (ptrdiff_t k = 0; k < count; ++k) to[k] += factor * from[k];
-}
 
 double middle(double low, double high) { return low + (high - low) / 2; }
 
@@ -189,35 +185,12 @@ void SupportContractor::set_up_equations() {
   }
 }
 
-// Gauss-Jordan in place with partial pivoting; false where a pivot vanishes. Whatever comes out is
-// only an approximation, judged by its residual.
+// False where a pivot vanishes. Whatever comes out is only an approximation, judged by its
+// residual.
 bool SupportContractor::invert() {
   const ptrdiff_t m = order();
   inverse_ = matrix_;
-  pivots_.resize(at(m));
-  double* y = inverse_.data();
-  for (ptrdiff_t c = 0; c < m; ++c) {
-    ptrdiff_t pivot = c;
-    for (ptrdiff_t a = c + 1; a < m; ++a)
-      if (std::fabs(y[a * m + c]) > std::fabs(y[pivot * m + c])) pivot = a;
-    pivots_[at(c)] = pivot;
-    if (!(std::fabs(y[pivot * m + c]) > 0)) return false;
-    if (pivot != c) std::swap_ranges(y + pivot * m, y + (pivot + 1) * m, y + c * m);
-    double* const row = y + c * m;
-    const double scale = 1 / row[c];
-    row[c] = 1;
-    for (ptrdiff_t k = 0; k < m; ++k) row[k] *= scale;
-    for (ptrdiff_t a = 0; a < m; ++a) {
-      if (a == c) continue;
-      const double factor = y[a * m + c];
-      y[a * m + c] = 0;
-      add_multiple(y + a * m, -factor, row, m);
-    }
-  }
-  for (ptrdiff_t c = m; c-- > 0;)
-    if (const ptrdiff_t pivot = pivots_[at(c)]; pivot != c)
-      for (ptrdiff_t a = 0; a < m; ++a) std::swap(y[a * m + c], y[a * m + pivot]);
-  return true;
+  return invert_in_place(inverse_.data(), m, pivots_);
 }
 
 // p_i is within `radius` of `centre`, plus own times its rho, the radius of which is not in

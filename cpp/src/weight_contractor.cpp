@@ -6,6 +6,7 @@
 #include "hopfix/interval.hpp"
 #include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
+#include "small_inverse.hpp"
 
 namespace hopfix {
 
@@ -21,12 +22,6 @@ constexpr double kTiny = 1e-290;  // covers what underflow loses in any sum here
 constexpr double kSubnormal = 0x1p-1060, kLargest = std::numeric_limits<double>::max();
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
-
-// to += factor from; apart, so that compilers vectorise it.
-void add_multiple(double* __restrict to, double factor, const double* __restrict from,
-                  ptrdiff_t count) {
-  for (ptrdiff_t k = 0; k < count; ++k) to[k] += factor * from[k];
-}
 
 // One weight of a box, shrunk by what is known of it; false where nothing is left.
 class Weight {
@@ -287,35 +282,12 @@ void Contraction::set_up_equations() {
   }
 }
 
-// Gauss-Jordan in place with partial pivoting; false where a pivot vanishes. Whatever comes out is
-// only an approximation, judged by its residual.
+// False where a pivot vanishes. Whatever comes out is only an approximation, judged by its
+// residual.
 bool Contraction::invert() {
   const ptrdiff_t m = order();
   w_.inverse = w_.matrix;
-  w_.pivots.resize(at(m));
-  double* y = w_.inverse.data();
-  for (ptrdiff_t c = 0; c < m; ++c) {
-    ptrdiff_t pivot = c;
-    for (ptrdiff_t a = c + 1; a < m; ++a)
-      if (std::fabs(y[a * m + c]) > std::fabs(y[pivot * m + c])) pivot = a;
-    w_.pivots[at(c)] = pivot;
-    if (!(std::fabs(y[pivot * m + c]) > 0)) return false;
-    if (pivot != c) std::swap_ranges(y + pivot * m, y + (pivot + 1) * m, y + c * m);
-    double* const row = y + c * m;
-    const double scale = 1 / row[c];
-    row[c] = 1;
-    for (ptrdiff_t k = 0; k < m; ++k) row[k] *= scale;
-    for (ptrdiff_t a = 0; a < m; ++a) {
-      if (a == c) continue;
-      const double factor = y[a * m + c];
-      y[a * m + c] = 0;
-      add_multiple(y + a * m, -factor, row, m);
-    }
-  }
-  for (ptrdiff_t c = m; c-- > 0;)
-    if (const ptrdiff_t pivot = w_.pivots[at(c)]; pivot != c)
-      for (ptrdiff_t a = 0; a < m; ++a) std::swap(y[a * m + c], y[a * m + pivot]);
-  return true;
+  return invert_in_place(w_.inverse.data(), m, w_.pivots);
 }
 
 // p_i (live[a] = i) is within `radius` of `centre`, plus own times its rho, the radius of which is

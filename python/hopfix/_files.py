@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 
-def replace_archive(path: str | os.PathLike[str], arrays: dict[str, Any]) -> None:
+def replace_archive(
+    path: str | os.PathLike[str], arrays: dict[str, Any], *, compressed: bool = True
+) -> None:
     """Write the arrays to a file beside `path`, then put it in its place."""
-    target = Path(path)
+    target, write = Path(path), np.savez_compressed if compressed else np.savez
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            write(file, **arrays)
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
+from hopfix._files import replace_archive
 from hopfix.degree import audit
 
 if TYPE_CHECKING:
@@ -259,7 +259,6 @@ class FixedPoints:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the list and its network to an .npz file, replacing `path` in one step."""
-        target = Path(path)
         arrays: dict[str, Any] = {field: getattr(self, field) for field in self._per_point_arrays()}
         d = self.network.patterns.shape[1]
         places = [np.full(d, np.nan) if u.state is None else u.state for u in self.undecided]
@@ -279,14 +278,7 @@ class FixedPoints:
             "undecided_radii": np.array([u.radius for u in self.undecided], dtype=np.float64),
             "proof": np.array("" if self.proof is None else json.dumps(asdict(self.proof))),
         }
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace_archive(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FixedPoints:

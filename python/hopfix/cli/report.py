@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from hopfix._json import plain
 from hopfix.demo import Row
 
 __all__ = [
@@ -150,20 +150,7 @@ def to_json(rows: Sequence[Row], *, single: bool) -> str:
         }
         for row in rows
     ]
-    return json.dumps(_plain(documents[0] if single else documents), allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value made of what JSON has."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return json.dumps(plain(documents[0] if single else documents), allow_nan=False)
 
 
 def _stored(row: Row) -> str:

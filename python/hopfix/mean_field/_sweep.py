@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer
+from hopfix._files import replace_archive
 from hopfix.mean_field._attractors import forcing_period
 from hopfix.mean_field._columns import as_steps
 from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
@@ -226,14 +226,7 @@ def _save(found: Bifurcation, key: str, path: Path) -> None:
     tokens = [state.token for state in found.final_states]
     if tokens[0] is not None:
         arrays["tokens"] = np.stack([np.asarray(token) for token in tokens])
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    replace_archive(path, arrays, compressed=False)
 
 
 def _load(path: Path) -> tuple[Bifurcation, str]:

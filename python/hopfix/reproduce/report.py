@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hopfix._config import get_config
+from hopfix._json import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +71,8 @@ class Report:
             "tables": [vars(table) for table in self.tables],
             "pictures": [path.name for path in self.pictures],
         }
-        plain: dict[str, Any] = _plain(document)
-        return plain
+        answer: dict[str, Any] = plain(document)
+        return answer
 
     def write(self, path: Path) -> None:
         """Write `to_dict` as JSON."""
@@ -127,15 +125,3 @@ def _within(progress: Progress | None, first: float, share: float) -> Progress:
             progress(text, first + share * part)
 
     return inner
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
