@@ -110,7 +110,7 @@ def test_faces_near_the_origin_are_listed_or_the_origin_is_reported(height):
         np.array([[1, height, 0], [-1, height, 0], [0, -1.0, height], [0.3, 2, 0]]),
     ):
         exact, _ = exact_faces(x, np.zeros(len(x)))
-        found, _ = agrees(x)
+        found, _ = agrees(x, hidden=True)
         if set(exact) - set(found.faces) and found.center is None:
             assert tuple(range(len(x))) in {each.active for each in found.degenerate}
 
@@ -126,8 +126,9 @@ def test_small_lattice_sets_perturbed_or_not(rows, size, seed, with_offsets):
     x = np.array(rows, float)
     x += size * np.random.default_rng(seed).integers(-3, 4, x.shape)
     offsets = halved_squares(x) if with_offsets else None
-    found, tied = agrees(x, offsets)
-    assert same_ties(x, found, tied)
+    # Perturbations of 2^-45 leave points so near to the origin that rounding may hide them.
+    found, tied = agrees(x, offsets, hidden=True)
+    assert same_ties(x, found, tied, hidden=True)
 
 
 @settings(max_examples=30, deadline=None)

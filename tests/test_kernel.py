@@ -264,19 +264,77 @@ def test_patterns_of_low_rank_and_more_features_than_needed(kind):
 
 
 @pytest.mark.parametrize("kind", ["average", "maximum"])
-def test_losses_without_a_minimum_are_told(kind):
-    x = np.random.default_rng(5).normal(size=(20, 10))
-    with pytest.warns(RuntimeWarning, match="still falling: without normalisation"):
-        kernel = SeparationKernel(kind=kind, steps=50, seed=0, normalize=False).fit(x)
-    assert kernel.convergence == "steps"
-    assert kernel.loss_history[-1] < 2 * kernel.loss_history[0] < 0
+@pytest.mark.parametrize("rate", [None, 1e-3, 1e-1, 1.0])
+@pytest.mark.parametrize("batch", [None, 8])
+def test_losses_without_a_minimum_are_told(kind, rate, batch):
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=(20, 10))
+        kernel = SeparationKernel(
+            kind=kind, steps=50, seed=seed, normalize=False, learning_rate=rate, batch_size=batch
+        )
+        with pytest.warns(RuntimeWarning, match="normalisation"):
+            kernel.fit(x)
+        assert kernel.loss_history.min() < kernel.loss_history[0] < 0
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("shape", [(20, 10, 15), (60, 40, 40), (100, 30, 5)], ids=str)
+def test_average_loss_against_autograd(shape, normalize):
+    torch = pytest.importorskip("torch")
+    M, d, D = shape
+    rng = np.random.default_rng(M)
+    x, w = rng.normal(size=(M, d)), rng.normal(size=(D, d)) / d
+    matrix = torch.tensor(w, requires_grad=True)
+    features = torch.tensor(x) @ matrix.T
+    if normalize:
+        features = torch.nn.functional.normalize(features, dim=-1)
+    loss = torch.pdist(features).pow(2).mul(-2).exp().mean().log()
+    loss.backward()
+    assert separation_loss(x, w, normalize=normalize) == pytest.approx(loss.item(), rel=1e-13)
+    gradient = matrix.grad.numpy()
+    np.testing.assert_allclose(
+        separation_gradient(x, w, normalize=normalize),
+        gradient,
+        rtol=0,
+        atol=1e-10 * np.abs(gradient).max(),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_network_with_a_learned_similarity(dtype):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, 5)).astype(dtype)
+    kernel = SeparationKernel(6, seed=0).fit(x)
+    net = hopfix.Hopfield(x, 2.0, similarity=kernel)
+    states = rng.normal(size=(7, 5)).astype(dtype)
+    wide, w = x.astype(float), kernel.matrix.astype(float)
+
+    def twin(xi):
+        z = 2.0 * (xi @ w.T) @ (wide @ w.T).T
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True) @ wide
+
+    error = 1e-13 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(net.update(states), twin(states.astype(float)), atol=error)
+    energies = [net.energy(states)]
+    for _ in range(20):
+        states = net.update(states)
+        energies.append(net.energy(states))
+    assert np.diff(np.array(energies, float), axis=0).max() <= error
+    points = net.fixed_points()
+    assert points.completeness == "proved"
+    assert points.certified.all()
+    found = points.states.astype(float)
+    np.testing.assert_allclose(twin(found), found, atol=10 * error)
+    image = hopfix.Hopfield(kernel.transform(x), 2.0).fixed_points()
+    assert image.counts == points.counts
 
 
 # ------------------------------------------------------------------------- the rest of the class
 
 
 # Without normalisation losses fall without end, and are said to.
-@pytest.mark.filterwarnings("ignore:.*still falling:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*no minimum without normalisation:RuntimeWarning")
 @every_kind
 def test_the_same_bits_for_every_thread_count(kind, dtype):
     x = np.random.default_rng(0).normal(size=(150, 90)).astype(dtype)

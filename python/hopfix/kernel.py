@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +50,7 @@ from hopfix._arrays import (
     require_finite,
 )
 from hopfix._config import resolve_threads
+from hopfix._files import replace_archive
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
 
@@ -176,7 +176,7 @@ class SeparationKernel:
 
         Warns:
             RuntimeWarning: the descent diverged; or the loss, of features of any length, has no
-                minimum and its last step still fell ("average", "maximum"; not told with batches).
+                minimum and fell until the steps were used up ("average", "maximum").
         """
         rows = _as_pattern_pairs(patterns)
         if progress is not None and not callable(progress):
@@ -204,9 +204,9 @@ class SeparationKernel:
         if self.convergence == "diverged":
             reason = "" if self.normalize else ": without normalisation it has no minimum"
             warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=2)
-        elif self._still_falling():
+        elif self._falls_without_end():
             warnings.warn(
-                f"the {self.kind} loss was still falling: without normalisation it has no minimum",
+                f"the {self.kind} loss has no minimum without normalisation: more steps scale W up",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -224,7 +224,6 @@ class SeparationKernel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and results of `fit` to an .npz file, replacing `path` in one step."""
-        target = Path(path)
         arrays: dict[str, Any] = {
             "separation_kernel": np.int64(_FORMAT),
             "matrix": self._fitted(),
@@ -236,14 +235,7 @@ class SeparationKernel:
         for name in _NUMBERS:
             value = getattr(self, name)
             arrays[name] = np.array([] if value is None else [value])
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace_archive(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SeparationKernel:
@@ -272,10 +264,9 @@ class SeparationKernel:
             raise ValueError("SeparationKernel: has no matrix yet, call fit(patterns) first")
         return self.matrix
 
-    def _still_falling(self) -> bool:
-        unbounded = not self.normalize and self.kind != "layer" and self.batch_size is None
-        falls = len(self.loss_history) > 1 and self.loss_history[-1] < self.loss_history[-2]
-        return unbounded and self.convergence == "steps" and bool(falls)
+    def _falls_without_end(self) -> bool:
+        unbounded = not self.normalize and self.kind != "layer" and self.convergence == "steps"
+        return unbounded and bool(self.loss_history.min() < self.loss_history[0])
 
     def _loss(self) -> _core.SeparationLoss:
         return _core.SeparationLoss(self.kind, self.t, self.normalize)
