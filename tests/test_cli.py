@@ -122,7 +122,7 @@ def test_json_has_null_for_what_is_not_finite():
     values = {0: np.array([np.nan, 1.0]), "b": (np.inf, np.float32(2)), "c": np.bool_(True)}
     answer = plain(values)
     assert answer == {"0": [None, 1.0], "b": [None, 2.0], "c": True}
-    assert strict_json(json.dumps(answer, allow_nan=False)) == plain
+    assert strict_json(json.dumps(answer, allow_nan=False)) == answer
 
 
 def test_atlas_picture(npy, tmp_path, capsys):
