@@ -1,10 +1,13 @@
 // Classical networks. Signs go in and out as numbers -1 and 1 of either dtype (pack_signs,
 // unpack_signs); _core.BinaryNetwork computes with their bits, uint64 words (count, words).
+// _core.ContinuousNetwork32 and _core.ContinuousNetwork64 are the continuous ones.
 #include <optional>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "certificate_columns.hpp"
 #include "hopfix/binary_hopfield.hpp"
+#include "hopfix/continuous_hopfield.hpp"
 
 namespace hopfix::bindings {
 
@@ -90,6 +93,81 @@ py::tuple retrieve_asynchronous(const BinaryNetwork& network, const Signs& state
   });
 }
 
+template <class T>
+ContinuousNetwork<T> make_continuous(const Array<T>& patterns, double gain,
+                                     const std::optional<Array<T>>& bias, bool zero_diagonal,
+                                     double sparsify_above, py::ssize_t sparsify_top) {
+  const T *rows = patterns.data(), *numbers = bias ? bias->data() : nullptr;
+  const py::ssize_t n = patterns.shape(0), dim = patterns.shape(1);
+  const py::gil_scoped_release release;
+  return {rows, n, dim, gain, numbers, zero_diagonal, {sparsify_above, sparsify_top}};
+}
+
+// A method (states, count, out) of the network as a function of an array (count, dim).
+template <class T, class Method>
+Array<T> apply_continuous(const ContinuousNetwork<T>& network, const Array<T>& states,
+                          std::vector<py::ssize_t> shape, int threads, const Method& method) {
+  Array<T> out(std::move(shape));
+  T* to = out.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    (network.*method)(states.data(), states.shape(0), to, execution);
+  });
+  return out;
+}
+
+template <class T>
+py::tuple columns_of_retrieval(const Retrieval<T>& result, py::ssize_t dim) {
+  const auto count = static_cast<py::ssize_t>(result.steps.size());
+  return py::make_tuple(to_array(result.states, {count, dim}), to_array(result.steps, {count}),
+                        to_array(result.converged, {count}), to_array(result.residual, {count}));
+}
+
+template <class T>
+void bind_continuous(py::module_& m, const char* name) {
+  using N = ContinuousNetwork<T>;
+  py::class_<N> network(m, name);
+  network.def(py::init(&make_continuous<T>))
+      .def("update",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply_continuous(net, x, {x.shape(0), net.dim()}, threads, &N::update);
+           })
+      .def("energy",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply_continuous(net, x, {x.shape(0)}, threads, &N::energy);
+           })
+      .def("jacobian",
+           [](const N& net, const Array<T>& x, int threads) {
+             return apply_continuous(net, x, {x.shape(0), net.dim(), net.dim()}, threads,
+                                     &N::jacobian);
+           })
+      .def("retrieve",
+           [](const N& net, const Array<T>& x, std::int64_t max_steps, double tol, int threads) {
+             Retrieval<T> result;
+             run_released(threads, [&](const Execution& execution) {
+               result = retrieve(net, x.data(), x.shape(0), max_steps, tol, execution);
+             });
+             return columns_of_retrieval(result, net.dim());
+           });
+  if constexpr (std::is_same_v<T, double>) {
+    network
+        .def("newton",
+             [](const N& net, const Array<T>& x, std::int64_t max_steps, double tol, int threads) {
+               Retrieval<T> result;
+               run_released(threads, [&](const Execution& execution) {
+                 result = solve_by_newton(net, x.data(), x.shape(0), max_steps, tol, execution);
+               });
+               return columns_of_retrieval(result, net.dim());
+             })
+        .def("certify", [](const N& net, const Array<T>& x, int threads) {
+          std::vector<Certificate> certificates;
+          run_released(threads, [&](const Execution& execution) {
+            certificates = certify(net, x.data(), x.shape(0), execution);
+          });
+          return columns(certificates);
+        });
+  }
+}
+
 }  // namespace
 
 void bind_classical(py::module_& m) {
@@ -107,6 +185,8 @@ void bind_classical(py::module_& m) {
       .def("energy", &energy_of_signs)
       .def("retrieve_synchronous", &retrieve_synchronous)
       .def("retrieve_asynchronous", &retrieve_asynchronous);
+  bind_continuous<float>(m, "ContinuousNetwork32");
+  bind_continuous<double>(m, "ContinuousNetwork64");
 }
 
 }  // namespace hopfix::bindings

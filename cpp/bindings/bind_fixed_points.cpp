@@ -1,8 +1,8 @@
 // Certificates and searches for fixed points, in double precision.
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "certificate_columns.hpp"
 #include "hopfix/cells.hpp"
-#include "hopfix/certificate.hpp"
 #include "hopfix/face_search.hpp"
 #include "hopfix/fixed_points.hpp"
 
@@ -11,33 +11,6 @@ namespace hopfix::bindings {
 namespace {
 
 using Network64 = Network<double>;
-
-template <class Value, class Get>
-py::array_t<Value> column(const std::vector<Certificate>& certificates, const Get& get) {
-  py::array_t<Value> out(static_cast<py::ssize_t>(certificates.size()));
-  Value* to = out.mutable_data();
-  for (const Certificate& certificate : certificates) *to++ = get(certificate);
-  return out;
-}
-
-// One array or list per quantity.
-py::dict columns(const std::vector<Certificate>& certificates) {
-  using C = const Certificate&;
-  py::dict out;
-  out["certified"] = column<bool>(certificates, [](C c) { return c.certified(); });
-  out["radius"] = column<double>(certificates, [](C c) { return c.radius; });
-  out["uniqueness_radius"] = column<double>(certificates, [](C c) { return c.uniqueness_radius; });
-  out["morse_index"] =
-      column<std::int64_t>(certificates, [](C c) { return std::int64_t{c.morse_index}; });
-  out["spectral_radius"] = column<double>(certificates, [](C c) { return c.spectral_radius; });
-  out["spectral_low"] = column<double>(certificates, [](C c) { return c.spectral_low; });
-  out["spectral_high"] = column<double>(certificates, [](C c) { return c.spectral_high; });
-  out["min_gap"] = column<double>(certificates, [](C c) { return c.min_gap; });
-  py::list reasons;
-  for (const Certificate& certificate : certificates) reasons.append(describe(certificate.failure));
-  out["reasons"] = reasons;
-  return out;
-}
 
 py::dict certify(const Network64& network, const Array<double>& states, int threads) {
   std::vector<Certificate> certificates;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "hopfix/isa.hpp"
 #include "hopfix/rounding.hpp"
 #include "kernels/table.hpp"
+#include "newton_ball.hpp"
 #include "spectrum.hpp"
 
 namespace hopfix {
@@ -24,6 +26,8 @@ const char* describe(CertificateFailure failure) {
       return "the residual is too large for the existence test";
     case CertificateFailure::logit_rounding:
       return "beta |x| |state| is too large: rounding of the logits loses the weights";
+    case CertificateFailure::field_rounding:
+      return "gain |x| |overlaps| is too large: rounding of the fields loses the slopes";
     case CertificateFailure::eigenvalues:
       return "the eigenvalue iteration did not converge";
   }
@@ -91,31 +95,6 @@ UpperBound diameter_by_gram(const Network<double>& network) {
 UpperBound diameter_by_mean(const Network<double>& network) {
   std::vector<double> rows;
   return 2.0 * centre_rows(network, rows);
-}
-
-// The largest t found with exp(t) <= 1 + ratio: log1p only proposes it. The test is
-// exp(-t) (1 + ratio) >= 1 with exp from below.
-double log1p_lower(double ratio) {
-  if (std::isinf(ratio)) return ratio;
-  double t = std::min(std::log1p(ratio), 600.0);
-  for (double shrink = 1e-13; shrink < 1; shrink *= 8) {
-    const double candidate = t * (1 - shrink);
-    const double decay = lower_bound(exp_nonpositive(-candidate) * (1 - kExpError));
-    if (decay > 0 && lower_bound(decay * lower_bound(1 + ratio)) >= 1) return candidate;
-    // Where t is below rounding, 1 + ratio says nothing: exp(t) <= 1 + t + t^2 for t <= 1.
-    if (candidate <= 1 &&
-        (UpperBound(candidate) + UpperBound(candidate) * UpperBound(candidate)).value() <= ratio)
-      return candidate;
-  }
-  return 0;
-}
-
-// exp(t) - 1 for t >= 0.
-UpperBound growth(UpperBound t) {
-  if (t.value() <= 1) return expm1_bound(t);
-  if (t.value() > 600) return UpperBound(HUGE_VAL);
-  const double decay = lower_bound(exp_nonpositive(-t.value()) * (1 - kExpError));
-  return UpperBound(1) / decay;  // generous: the 1 is not taken off
 }
 
 }  // namespace
@@ -292,27 +271,15 @@ class Proof {
             (UpperBound(1) + row_square);
   }
 
-  // The existence test at rho = |(I - J)^-1 F| / (1 - q), from q = 0 on.
   bool find_radii(const Spectrum& spectrum, Certificate& result) const {
     const UpperBound rate = UpperBound(network_.beta()) * UpperBound(diameter_);
-    const double unique = lower_bound(log1p_lower(spectrum.min_ratio) / rate.value());
-    const UpperBound newton_step = residual_bound_ * spectrum.inverse_gap;
-    const UpperBound q_factor = sqrt(spectrum.largest) * spectrum.root_over_gap;
-    double radius = (1.001 * newton_step).value();
-    for (int attempt = 0; attempt < 20; ++attempt) {
-      const UpperBound q = growth(rate * UpperBound(radius)) * q_factor;
-      if (!(q.value() < 1)) return false;
-      if (newton_step.value() <= lower_bound(lower_bound(1 - q.value()) * radius) &&
-          radius < unique) {
-        result.radius = radius;
-        result.uniqueness_radius = unique;
-        if (spectrum.above_one == dim_)
-          result.concave_radius = find_concave_radius(spectrum, rate, UpperBound(radius));
-        return true;
-      }
-      radius = (1.001 * (newton_step / lower_bound(1 - q.value()))).value();
-    }
-    return false;
+    const std::optional<NewtonBall> ball = find_newton_ball(spectrum, rate, residual_bound_);
+    if (!ball) return false;
+    result.radius = ball->radius;
+    result.uniqueness_radius = ball->uniqueness_radius;
+    if (spectrum.above_one == dim_)
+      result.concave_radius = find_concave_radius(spectrum, rate, UpperBound(ball->radius));
+    return true;
   }
 
   // The fixed point is within `radius` of the state, where J is smaller by exp(-beta R radius) at

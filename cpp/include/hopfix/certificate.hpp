@@ -24,6 +24,7 @@ enum class CertificateFailure {
   degenerate,      // an eigenvalue enclosure of J contains 1
   residual,        // the state is too far from a fixed point, or the problem too badly conditioned
   logit_rounding,  // beta |x| |xi| is so large that double precision loses the weights
+  field_rounding,  // the same of fields and slopes (hopfix/continuous_hopfield.hpp)
   eigenvalues,     // the eigenvalue iteration did not converge
 };
 

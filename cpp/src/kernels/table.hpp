@@ -143,6 +143,7 @@ struct Table {
   const BinaryKernels* binary;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
+  ExpFunction<float> tanh32;  // of any numbers
   ExpFunction<double> tanh64;
 };
 

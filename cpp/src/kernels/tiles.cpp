@@ -24,13 +24,14 @@ void exp_array(const T* x, T* y, std::ptrdiff_t count) {
   std::memcpy(y + i, tail, bytes);
 }
 
-void tanh_array(const double* x, double* y, std::ptrdiff_t count) {
-  constexpr int lanes = kLanes<double>;
+template <class T>
+void tanh_array(const T* x, T* y, std::ptrdiff_t count) {
+  constexpr int lanes = kLanes<T>;
   std::ptrdiff_t i = 0;
   for (; i + lanes <= count; i += lanes) store(y + i, tanh(load(x + i)));
   if (i == count) return;
-  double tail[lanes] = {};
-  const std::size_t bytes = static_cast<std::size_t>(count - i) * sizeof(double);
+  T tail[lanes] = {};
+  const std::size_t bytes = static_cast<std::size_t>(count - i) * sizeof(T);
   std::memcpy(tail, x + i, bytes);
   store(tail, tanh(load(tail)));
   std::memcpy(y + i, tail, bytes);
@@ -70,6 +71,7 @@ const Table table = {HOPFIX_STRING(HOPFIX_LEVEL),
                      &binary,
                      exp_array<float>,
                      exp_array<double>,
-                     tanh_array};
+                     tanh_array<float>,
+                     tanh_array<double>};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL
