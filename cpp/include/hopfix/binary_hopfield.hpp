@@ -92,7 +92,10 @@ class BinaryNetwork {
   Execution within_reason(std::ptrdiff_t count, const Execution& execution) const;
   // overlaps[i] = x_i . state, rounded up to a whole block of patterns.
   void find_overlaps(const std::uint64_t* state, std::int32_t* overlaps) const;
+  // The index words of the components in this order, chunk by chunk, as the kernels read them.
+  std::vector<std::uint16_t> planes_in(const std::vector<std::int32_t>& order) const;
   class Tile;
+  class SweepPlan;
   class Sweeper;
 
   std::ptrdiff_t n_, dim_, words_;
@@ -101,7 +104,6 @@ class BinaryNetwork {
   SignWords blocks_;          // rows of kSignRows patterns, their words interleaved
   SignWords columns_;         // dim x column words
   std::vector<std::uint16_t> planes_;
-  std::vector<std::int32_t> column_sums_;
   std::vector<std::int32_t> rise_, fall_;
 };
 
