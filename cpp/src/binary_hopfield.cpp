@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -35,10 +36,10 @@ void transpose_64(std::uint64_t (&a)[64]) {
     }
 }
 
-// dim columns of ceil(n / 64) words from n rows.
+// dim columns of ceil(n / 64) words from n rows, and one word behind them.
 SignWords columns_of(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t dim, ptrdiff_t words) {
   const ptrdiff_t length = divide_up(n, 64);
-  SignWords columns(static_cast<size_t>(dim * length));
+  SignWords columns(static_cast<size_t>(dim * length + 1));
   for (ptrdiff_t c = 0; c < length; ++c)
     for (ptrdiff_t w = 0; 64 * w < dim; ++w) {
       std::uint64_t block[64] = {};
@@ -152,7 +153,7 @@ BinaryNetwork::BinaryNetwork(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff
   columns_ = columns_of(patterns, n, dim, words_);
   std::vector<std::int32_t> natural(static_cast<size_t>(dim));
   std::iota(natural.begin(), natural.end(), 0);
-  planes_ = planes_in(natural);
+  plan(natural, planes_);
   // Components beyond dim never change.
   rise_.assign(static_cast<size_t>(words_ * 64), kMost);
   fall_.assign(static_cast<size_t>(words_ * 64), std::numeric_limits<std::int32_t>::min());
@@ -165,33 +166,37 @@ BinaryNetwork::BinaryNetwork(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff
   }
 }
 
-std::vector<std::uint16_t> BinaryNetwork::planes_in(const std::vector<std::int32_t>& order) const {
+void BinaryNetwork::plan(const std::vector<std::int32_t>& order,
+                         std::vector<std::uint16_t>& planes) const {
   const ptrdiff_t length = divide_up(n_, 64), per_word = per_index();
   const ptrdiff_t count = divide_up(n_, per_word);
-  const std::uint64_t mask = (std::uint64_t{1} << per_word) - 1;
+  const std::uint32_t mask = (1u << per_word) - 1;
+  const std::uint32_t last_mask = (1u << (n_ - (count - 1) * per_word)) - 1;
   const bool split = binary().split_bytes;
-  std::vector<std::uint16_t> planes(
-      static_cast<size_t>(words_ / kChunkWords * count * kFieldLanes));
-  for (size_t a = 0; a < order.size(); ++a) {
-    const std::uint64_t* column = columns_.data() + order[a] * length;
-    const ptrdiff_t chunk = static_cast<ptrdiff_t>(a) / kFieldLanes;
-    const ptrdiff_t lane = static_cast<ptrdiff_t>(a) % kFieldLanes;
-    std::uint16_t* words = planes.data() + chunk * count * kFieldLanes;
-    for (ptrdiff_t bit = 0; bit < n_; bit += per_word, words += kFieldLanes) {
-      const ptrdiff_t at = bit / 64, offset = bit % 64;
-      std::uint64_t index = column[at] >> offset;
-      if (offset + per_word > 64 && at + 1 < length) index |= column[at + 1] << (64 - offset);
-      index &= mask;
+  planes.resize(static_cast<size_t>(words_ / kChunkWords * count * kFieldLanes));
+  for (ptrdiff_t a = 0; a < static_cast<ptrdiff_t>(order.size()); ++a) {
+    const auto* column = reinterpret_cast<const unsigned char*>(
+        columns_.data() + order[static_cast<size_t>(a)] * length);
+    const ptrdiff_t lane = a % kFieldLanes;
+    std::uint16_t* words = planes.data() + a / kFieldLanes * count * kFieldLanes;
+    const auto put = [&](ptrdiff_t w, std::uint32_t index) {
       if (split) {
-        auto* bytes = reinterpret_cast<unsigned char*>(words);
+        auto* bytes = reinterpret_cast<unsigned char*>(words + w * kFieldLanes);
         bytes[lane] = static_cast<unsigned char>(index & 0xff);
         bytes[kFieldLanes + lane] = static_cast<unsigned char>(index >> 8);
       } else {
-        words[lane] = static_cast<std::uint16_t>(index);
+        words[w * kFieldLanes + lane] = static_cast<std::uint16_t>(index);
       }
-    }
+    };
+    const auto bits_at = [&](ptrdiff_t w) {
+      std::uint32_t bits;  // maybe with some of the next column, or from behind the last one
+      const auto first = static_cast<size_t>(w * per_word);
+      std::memcpy(&bits, column + first / 8, sizeof bits);
+      return bits >> (first % 8);
+    };
+    for (ptrdiff_t w = 0; w + 1 < count; ++w) put(w, bits_at(w) & mask);
+    put(count - 1, bits_at(count - 1) & last_mask);
   }
-  return planes;
 }
 
 SignWords BinaryNetwork::patterns() const {

@@ -37,7 +37,8 @@ class SplitMix64 {
   std::uint32_t below(std::uint32_t bound) {
     for (;;) {
       const std::uint64_t product = (next() >> 32) * bound;
-      if (static_cast<std::uint32_t>(product) >= (0u - bound) % bound)
+      const auto low = static_cast<std::uint32_t>(product);
+      if (low >= bound || low >= (0u - bound) % bound)
         return static_cast<std::uint32_t>(product >> 32);
     }
   }
@@ -102,7 +103,7 @@ class BinaryNetwork::SweepPlan {
   void shuffle(std::uint64_t seed, std::int64_t sweep) {
     ++number_;
     order_ = sweep_order(network_.dim_, seed, sweep);
-    own_planes_ = network_.planes_in(order_);
+    network_.plan(order_, own_planes_);
     planes = own_planes_.data();
     rise = permute(network_.rise_, own_rise_);
     fall = permute(network_.fall_, own_fall_);

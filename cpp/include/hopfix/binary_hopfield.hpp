@@ -92,8 +92,9 @@ class BinaryNetwork {
   Execution within_reason(std::ptrdiff_t count, const Execution& execution) const;
   // overlaps[i] = x_i . state, rounded up to a whole block of patterns.
   void find_overlaps(const std::uint64_t* state, std::int32_t* overlaps) const;
-  // The index words of the components in this order, chunk by chunk, as the kernels read them.
-  std::vector<std::uint16_t> planes_in(const std::vector<std::int32_t>& order) const;
+  // planes = the index words of the components in this order, chunk by chunk, as the kernels read
+  // them.
+  void plan(const std::vector<std::int32_t>& order, std::vector<std::uint16_t>& planes) const;
   class Tile;
   class SweepPlan;
   class Sweeper;
