@@ -1,8 +1,10 @@
 """C++ and C programs built on the installed package compute what Python computes, to the bit."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +28,12 @@ except FileNotFoundError:
 needs_install = pytest.mark.skipif(not installed, reason="hopfix runs from a build in place")
 
 
+def tool(*names):
+    """The first of these programs beside this Python or on the PATH, or None."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+
+
 def run(*command):
     """The standard output of a command, which must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
@@ -33,10 +41,11 @@ def run(*command):
     return done.stdout
 
 
-def configure(source, build, *options):
-    generator = ("-G", "Ninja") if shutil.which("ninja") else ()
+def configure(source, build):
+    ninja = tool("ninja")
+    generator = ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}") if ninja else ()
     directory = f"-Dhopfix_DIR={hopfix.get_cmake_dir()}"
-    return ("cmake", "-S", str(source), "-B", str(build), *generator, directory, *options)
+    return (tool("cmake"), "-S", source, "-B", build, *generator, directory)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +53,11 @@ def programs(tmp_path_factory):
     """The directory of the compiled consumer project."""
     if not installed:
         pytest.skip("hopfix runs from a build in place")
-    if not (shutil.which("cmake") and (shutil.which("ninja") or shutil.which("make"))):
-        pytest.skip("no cmake, or neither ninja nor make")
-    if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
-        pytest.skip("no C++ compiler")
+    if not (tool("cmake") and tool("ninja", "make") and tool("c++", "g++", "clang++")):
+        pytest.skip("no cmake, neither ninja nor make, or no C++ compiler")
     build = tmp_path_factory.mktemp("consumer")
     run(*configure(PROJECT, build))
-    run("cmake", "--build", str(build))
+    run(tool("cmake"), "--build", build)
     return build
 
 
@@ -138,6 +145,24 @@ def test_a_project_in_c_alone_is_told_what_it_needs(programs, tmp_path):
     assert "LANGUAGES C CXX" in re.sub(r"\s+", " ", done.stderr)
 
 
+@pytest.mark.parametrize("language", ["c++", "c"])
+def test_a_wrong_instruction_set_is_an_error(programs, language, tmp_path):
+    problem = tmp_path / "problem"
+    numbers = (np.array([1, 1, 1], np.int64), np.ones(4))
+    problem.write_bytes(b"".join(x.tobytes() for x in numbers))
+    program = ["consumer_cpp", "f64"] if language == "c++" else ["consumer_c_f64"]
+    done = subprocess.run(
+        [programs / program[0], *program[1:], problem, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"HOPFIX_ISA": "v9"},
+    )
+    assert done.returncode == 1
+    assert "HOPFIX_ISA: 'v9' cannot be used" in done.stderr
+
+
 @needs_install
 def test_scikit_build_core_finds_the_package():
     (prefix,) = entry_points(group="cmake.prefix", name="hopfix")
@@ -151,7 +176,7 @@ def test_installed_headers_are_the_public_ones():
     include = Path(hopfix.get_include())
     assert {path.name for path in include.iterdir()} == {"hopfix"}
     headers = {path.name: path.read_text(encoding="utf-8") for path in include.glob("hopfix/*")}
-    umbrella = set(re.findall(r'#include "hopfix/(.*?)"', headers["hopfix.hpp"]))
+    umbrella = set(re.findall(r'^#include "hopfix/(.*?)"', headers["hopfix.hpp"], re.MULTILINE))
     assert umbrella == set(headers) - {"hopfix.hpp", "c_api.h"}
     for name, text in headers.items():
         included = re.findall(r'#include ["<](.*?)[">]', text)
