@@ -307,7 +307,7 @@ void test_no_exception_comes_out() {
   const std::vector<double> patterns = normal<double>(60 * 40, 6);
   hopfix_network_f64* network = nullptr;
   CHECK(hopfix_create_f64(patterns.data(), 60, 40, 0.3, nullptr, &network) == HOPFIX_OK);
-  const hopfix_execution execution{1, stop_by_throwing, nullptr};
+  const hopfix_execution execution{2, stop_by_throwing, nullptr};
   hopfix_point_list* list = nullptr;
   const hopfix_search_options options{HOPFIX_CELLS, 0, 0, 60, 0};
   CHECK(hopfix_fixed_points_f64(network, &options, &execution, &list) == HOPFIX_FAILED);

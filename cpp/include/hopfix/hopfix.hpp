@@ -29,7 +29,9 @@
 //                           with no level of this build and machine, at the first computation
 //   std::bad_alloc          and std::length_error, for sizes beyond the range of an array
 //   std::runtime_error      certificates and searches in a thread that does not round to nearest
-//                           with gradual underflow; an eigenvalue iteration that does not converge
+//                           with gradual underflow (linked with -ffast-math, for one); an
+//                           eigenvalue iteration that does not converge; std::system_error where a
+//                           thread cannot be started
 //   hopfix::Interrupted     the caller's Execution::stop_requested said so; searches catch it and
 //                           return what they have, with `interrupted` set
 // and what the caller's own callbacks throw. Objects stay as they were and own their memory:
