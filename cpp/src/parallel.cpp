@@ -45,7 +45,7 @@ class Loop {
     for (std::ptrdiff_t i = next_++; i < count_ && !stopped_; i = next_++) {
       run_one(i, 0);
       if (!stop_requested || Clock::now() - asked < std::chrono::milliseconds(20)) continue;
-      if (stop_requested()) fail(std::make_exception_ptr(Interrupted()));
+      ask(stop_requested);
       asked = Clock::now();
     }
   }
@@ -58,6 +58,15 @@ class Loop {
   void run_one(std::ptrdiff_t index, int worker) {
     try {
       body_(index, worker);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+
+  // What the caller's function throws waits, as all else, until the helpers have left the loop.
+  void ask(const std::function<bool()>& stop_requested) {
+    try {
+      if (stop_requested()) throw Interrupted();
     } catch (...) {
       fail(std::current_exception());
     }

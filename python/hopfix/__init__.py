@@ -18,6 +18,7 @@ from hopfix import (
 )
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
+from hopfix._embedding import get_cmake_dir, get_include
 from hopfix._results import Certificates, Retrieval
 from hopfix.branches import Branch, Branches, BranchEvent
 from hopfix.fixed_points import FixedPoint, FixedPoints, Undecided
@@ -38,7 +39,9 @@ __all__ = [
     "datasets",
     "degree",
     "faces",
+    "get_cmake_dir",
     "get_config",
+    "get_include",
     "kernel",
     "mean_field",
     "plot",

@@ -29,8 +29,9 @@ struct Execution {
 int available_cpus();
 
 // Calls body(index, worker) for 0 <= index < count; 0 <= worker < execution.threads names the
-// running thread, for scratch memory. The first exception of a body is rethrown; Interrupted is
-// thrown when a stop was requested.
+// running thread, for scratch memory. The first exception of a body or of stop_requested is
+// rethrown when no body runs any more; Interrupted is thrown when a stop was requested,
+// std::system_error where a thread cannot be started.
 void parallel_for(std::ptrdiff_t count, const Execution& execution,
                   const std::function<void(std::ptrdiff_t index, int worker)>& body);
 
