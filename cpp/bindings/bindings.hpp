@@ -14,6 +14,7 @@ void bind_memory(pybind11::module_& m);
 void bind_continuation(pybind11::module_& m);
 void bind_separation(pybind11::module_& m);
 void bind_faces(pybind11::module_& m);
+void bind_features(pybind11::module_& m);
 void bind_kernel(pybind11::module_& m);
 
 }  // namespace hopfix::bindings

@@ -46,6 +46,7 @@ PYBIND11_MODULE(_core, m) {
   hopfix::bindings::bind_separation(m);
   hopfix::bindings::bind_memory(m);
   hopfix::bindings::bind_faces(m);
+  hopfix::bindings::bind_features(m);
   hopfix::bindings::bind_kernel(m);
   bind_softmax_map(m);
 }

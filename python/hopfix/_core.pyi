@@ -448,3 +448,24 @@ class ContinuousNetwork64:
         self, states: NDArray[np.float64], max_steps: int, tol: float, threads: int
     ) -> _Retrieved64: ...
     def certify(self, states: NDArray[np.float64], threads: int) -> dict[str, Any]: ...
+
+def random_features32(
+    matrix: NDArray[np.float32],
+    rectified: bool,
+    offset: float,
+    rows: NDArray[np.float32],
+    threads: int,
+) -> NDArray[np.float32]: ...
+def transposed_product32(
+    a: NDArray[np.float32], b: NDArray[np.float32], threads: int
+) -> NDArray[np.float32]: ...
+def random_features64(
+    matrix: NDArray[np.float64],
+    rectified: bool,
+    offset: float,
+    rows: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.float64]: ...
+def transposed_product64(
+    a: NDArray[np.float64], b: NDArray[np.float64], threads: int
+) -> NDArray[np.float64]: ...

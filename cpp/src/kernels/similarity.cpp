@@ -1,4 +1,5 @@
 // Scores of keys against tiles of queries, and averages of values, of one instruction-set level.
+#include "exp.hpp"
 #include "level.hpp"
 #include "wide_queries.hpp"
 
@@ -123,6 +124,25 @@ void mix(const T* values, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdi
 }
 
 template <class T, int V>
+void exponentials(T* tile, std::ptrdiff_t rows, const T* shifts, T factor) {
+  Vec<T> shift[V];
+  for (int v = 0; v < V; ++v) shift[v] = load(shifts + v * kLanes<T>);
+  for (std::ptrdiff_t i = 0; i < rows; ++i)
+    for (int v = 0; v < V; ++v) {
+      T* at = tile + (i * V + v) * kLanes<T>;
+      store(at, broadcast(factor) * exp_any<T>(load(at) - shift[v]));
+    }
+}
+
+template <class T, int V>
+void rectified(T* tile, std::ptrdiff_t rows, T offset, T factor) {
+  for (std::ptrdiff_t i = 0; i < rows * V; ++i) {
+    T* at = tile + i * kLanes<T>;
+    store(at, broadcast(factor) * (max(broadcast(T(0)), load(at)) + broadcast(offset)));
+  }
+}
+
+template <class T, int V>
 void to_rows(const T* tile, std::ptrdiff_t count, std::ptrdiff_t length, std::ptrdiff_t stride,
              T* rows) {
   constexpr std::ptrdiff_t W = kLanes<T>, lanes = V * W;
@@ -153,8 +173,8 @@ void to_tile(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::pt
 
 template <class T, int V>
 constexpr SimilarityKernels<T> shape() {
-  return {V * kLanes<T>,      score<T, V, Dot>,   score<T, V, NegSquaredL2>,
-          score<T, V, NegL2>, score<T, V, NegL1>, mix<T, V>,
+  return {V * kLanes<T>,      score<T, V, Dot>, score<T, V, NegSquaredL2>, score<T, V, NegL2>,
+          score<T, V, NegL1>, mix<T, V>,        exponentials<T, V>,        rectified<T, V>,
           to_rows<T, V>,      to_tile<T, V>};
 }
 

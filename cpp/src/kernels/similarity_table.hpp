@@ -36,6 +36,10 @@ struct SimilarityKernels {
   // the block is formed first; rows without weight leave it as it is.
   void (*mix)(const T* values, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
               const T* p, T* means);
+  // tile[i * lanes + b] = factor exp(tile[i * lanes + b] - shifts[b]), of any exponent.
+  void (*exponentials)(T* tile, std::ptrdiff_t rows, const T* shifts, T factor);
+  // tile[i * lanes + b] = factor (max(tile[i * lanes + b], 0) + offset).
+  void (*rectified)(T* tile, std::ptrdiff_t rows, T offset, T factor);
   // rows[b * stride + i] = tile[i * lanes + b] for b < count, i < length.
   void (*to_rows)(const T* tile, std::ptrdiff_t count, std::ptrdiff_t length, std::ptrdiff_t stride,
                   T* rows);
