@@ -17,6 +17,7 @@ from hopfix import (
     separation,
     softmax_map,
 )
+from hopfix._compare import MODELS, Compared, MemoryComparison, compare
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
 from hopfix._embedding import get_cmake_dir, get_include
@@ -26,17 +27,21 @@ from hopfix.fixed_points import FixedPoint, FixedPoints, Undecided
 from hopfix.network import Hopfield
 
 __all__ = [
+    "MODELS",
     "Branch",
     "BranchEvent",
     "Branches",
     "Certificates",
+    "Compared",
     "FixedPoint",
     "FixedPoints",
     "Hopfield",
+    "MemoryComparison",
     "Retrieval",
     "Undecided",
     "__version__",
     "classical",
+    "compare",
     "datasets",
     "degree",
     "faces",

@@ -160,9 +160,8 @@ class RandomFeatures:
         dtype = as_float_array("z", z).dtype
         rows, leading = as_states("z", z, self.dim, dtype)
         matrix = self._matrix.astype(dtype, copy=False)
-        features = (_core.random_features32 if dtype == np.float32 else _core.random_features64)(
-            matrix, self._kind == "relu", self._offset, rows, self._threads
-        )
+        compute: Any = _core.random_features32 if dtype == np.float32 else _core.random_features64
+        features = compute(matrix, self._kind == "relu", self._offset, rows, self._threads)
         return np.asarray(features.reshape((*leading, self.n_features)))
 
     def kernel(self, a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:

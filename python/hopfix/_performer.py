@@ -312,7 +312,7 @@ class Performer:
         """Return the estimate of f(ξ), shape (..., d), for states of shape (..., d)."""
         flat, leading = self._flat(states)
         estimates = self._update(flat)
-        self._warn_of(flat, estimates)
+        self._warn_of(self._variance(flat, estimates))
         return estimates.reshape((*leading, -1))
 
     def retrieve(
@@ -328,6 +328,7 @@ class Performer:
         default = 1e-6 if self._dtype == np.float32 else 1e-12
         tol = default if tol is None else as_nonnegative("tol", tol)
         states_now, following = flat.copy(), self._update(flat)
+        variance = self._variance(flat, following)
         steps = np.zeros(len(flat), np.int64)
         residual = np.linalg.norm(following - states_now, axis=1)
         for _ in range(max_steps):
@@ -339,7 +340,7 @@ class Performer:
             following[moving] = self._update(states_now[moving])
             residual[moving] = np.linalg.norm(following[moving] - states_now[moving], axis=1)
             steps[moving] += 1
-        self._warn_of(states_now, following)
+        self._warn_of(np.maximum(variance, self._variance(states_now, following)))
         converged = residual <= tol * np.maximum(1.0, np.linalg.norm(states_now, axis=1))
         return Retrieval(
             states_now.reshape((*leading, -1)),
@@ -375,16 +376,19 @@ class Performer:
             total = total + memory.update(queries)
         return np.asarray(total / flat.dtype.type(self.draws))
 
-    def _warn_of(self, states: FloatArray, estimates: FloatArray) -> None:
+    def _variance(self, states: FloatArray, estimates: FloatArray) -> FloatArray:
+        """Return the relative variance of the kernel between states and estimates, (count,)."""
         if self.features.kind == "relu":
-            return
+            return np.zeros(len(states))
         root = math.sqrt(self._beta)
         queries, keys = self._sparsified(states), self._sparsified(estimates)
-        variance = self.features.relative_variance(root * queries, root * keys) / self.draws
+        return self.features.relative_variance(root * queries, root * keys) / self.draws
+
+    def _warn_of(self, variance: FloatArray) -> None:
         worthless = int((variance > 1).sum())
         if worthless:
             warnings.warn(
-                f"Performer: worthless estimates for {worthless} of {len(states)} states: at "
+                f"Performer: worthless estimates for {worthless} of {len(variance)} states: at "
                 f"beta={self._beta:g} the kernel between a state and its estimate has a relative "
                 f"variance of up to {variance.max():.1e}, need below 1; scale states and patterns "
                 "down, lower beta, take more features or draws, or use Hopfield",
