@@ -33,10 +33,11 @@ def orthogonal_rows(generator: np.random.Generator, count: int, dim: int) -> Flo
     A block is the Q factor of a Gaussian matrix with the signs of R's diagonal, without which it
     would not be uniformly distributed; its rows get the lengths of Gaussian vectors.
     """
-    blocks = -(-count // dim)
-    q, r = np.linalg.qr(generator.standard_normal((blocks, dim, dim)))
+    width = min(count, dim)
+    blocks = -(-count // width)
+    q, r = np.linalg.qr(generator.standard_normal((blocks, dim, width)))
     signs = np.where(np.diagonal(r, axis1=1, axis2=2) < 0, -1.0, 1.0)
-    rows = (q * signs[:, None, :]).transpose(0, 2, 1).reshape(blocks * dim, dim)[:count]
+    rows = (q * signs[:, None, :]).transpose(0, 2, 1).reshape(blocks * width, dim)[:count]
     return rows * np.sqrt(generator.chisquare(dim, count))[:, None]
 
 
