@@ -14,8 +14,11 @@ namespace {
 using kernels::SimilarityKernels;
 using std::ptrdiff_t;
 
-// Features computed at a time: their tile fits the caches.
-constexpr ptrdiff_t kChunk = 192;
+// Most rows computed at a time, a multiple of those that kernels take together; tiles of features
+// of up to this many bytes stay in the first cache.
+constexpr ptrdiff_t kBlock = 96;
+constexpr ptrdiff_t kRowUnit = 12;
+constexpr ptrdiff_t kTileBytes = 16 << 10;
 
 const SimilarityKernels<float>* similarity_kernels(float) { return isa::table().similarity->f32; }
 const SimilarityKernels<double>* similarity_kernels(double) { return isa::table().similarity->f64; }
@@ -28,33 +31,57 @@ T half_square(const T* row, ptrdiff_t dim) {
   return static_cast<T>(sum / 2);
 }
 
+// The rows w_j as tiles, a vector or two of features each.
+template <class T>
+struct PackedMap {
+  const FeatureMap<T>& map;
+  const SimilarityKernels<T>& kernels;
+  AlignedArray<T> tiles;
+
+  explicit PackedMap(const FeatureMap<T>& features)
+      : map(features), kernels(chosen_shape(features.dim)) {
+    const ptrdiff_t count = (map.count + kernels.lanes - 1) / kernels.lanes;
+    tiles.reserve(count * tile_size() + kernels::kTileSlack);
+    for (ptrdiff_t t = 0; t < count; ++t)
+      kernels.to_tile(map.matrix + t * kernels.lanes * map.dim, map.dim,
+                      std::min(kernels.lanes, map.count - t * kernels.lanes), map.dim, tile(t));
+  }
+
+  static const SimilarityKernels<T>& chosen_shape(ptrdiff_t dim) {
+    const SimilarityKernels<T>* shapes = similarity_kernels(T());
+    const ptrdiff_t wide = shapes[1].lanes * dim * static_cast<ptrdiff_t>(sizeof(T));
+    return shapes[wide <= kTileBytes ? 1 : 0];
+  }
+  ptrdiff_t tile_size() const { return map.dim * kernels.lanes; }
+  T* tile(ptrdiff_t t) { return tiles.data() + t * tile_size(); }
+  const T* tile(ptrdiff_t t) const { return tiles.data() + t * tile_size(); }
+};
+
 // Memory of one thread.
 template <class T>
 struct Workspace {
-  AlignedArray<T> tile, scores;
+  AlignedArray<T> scores;
   std::vector<T> shifts;
 };
 
 template <class T>
-void features_of_tile(const FeatureMap<T>& map, const SimilarityKernels<T>& kernels, const T* rows,
-                      ptrdiff_t n, T* out, Workspace<T>& w) {
-  const ptrdiff_t dim = map.dim;
-  w.tile.reserve(dim * kernels.lanes + kernels::kTileSlack);
-  w.scores.reserve(kChunk * kernels.lanes + kernels::kTileSlack);
-  w.shifts.assign(static_cast<std::size_t>(kernels.lanes), T(0));
-  kernels.to_tile(rows, dim, n, dim, w.tile.data());
-  for (ptrdiff_t b = 0; b < n; ++b)
-    w.shifts[static_cast<std::size_t>(b)] = half_square(rows + b * dim, dim);
+void features_of_block(const PackedMap<T>& packed, const T* rows, ptrdiff_t n, T* out,
+                       Workspace<T>& w) {
+  const FeatureMap<T>& map = packed.map;
+  const SimilarityKernels<T>& kernels = packed.kernels;
+  w.scores.reserve(kBlock * kernels.lanes + kernels::kTileSlack);
+  w.shifts.resize(kBlock);
+  for (ptrdiff_t i = 0; i < n; ++i)
+    w.shifts[static_cast<std::size_t>(i)] = half_square(rows + i * map.dim, map.dim);
   const T factor = static_cast<T>(1 / std::sqrt(static_cast<double>(map.count)));
-  for (ptrdiff_t first = 0; first < map.count; first += kChunk) {
-    const ptrdiff_t size = std::min(kChunk, map.count - first);
-    kernels.dot({map.matrix + first * dim, dim, size, dim, T(1), nullptr}, w.tile.data(),
-                w.scores.data());
+  for (ptrdiff_t t = 0; t * kernels.lanes < map.count; ++t) {
+    const ptrdiff_t first = t * kernels.lanes, width = std::min(kernels.lanes, map.count - first);
+    kernels.dot({rows, map.dim, n, map.dim, T(1), nullptr}, packed.tile(t), w.scores.data());
     if (map.kind == FeatureKind::exponential)
-      kernels.exponentials(w.scores.data(), size, w.shifts.data(), factor);
+      kernels.exponentials(w.scores.data(), n, w.shifts.data(), factor, out + first, map.count,
+                           width);
     else
-      kernels.rectified(w.scores.data(), size, map.offset, factor);
-    kernels.to_rows(w.scores.data(), n, size, map.count, out + first);
+      kernels.rectified(w.scores.data(), n, map.offset, factor, out + first, map.count, width);
   }
 }
 
@@ -66,14 +93,15 @@ void random_features(const FeatureMap<T>& map, const T* rows, ptrdiff_t n, T* ou
   const Execution reasonable =
       sharing(execution, 2.0 * static_cast<double>(n) * static_cast<double>(map.count) *
                              static_cast<double>(map.dim + 8));
-  const SimilarityKernels<T>* shapes = similarity_kernels(T());
-  const SimilarityKernels<T>& kernels = shapes[n > shapes[0].lanes ? 1 : 0];
-  const ptrdiff_t tiles = (n + kernels.lanes - 1) / kernels.lanes;
+  const PackedMap<T> packed(map);
+  const ptrdiff_t share = n / (4 * std::max(1, reasonable.threads));
+  const ptrdiff_t size = std::clamp(share / kRowUnit * kRowUnit, kRowUnit, kBlock);
+  const ptrdiff_t blocks = (n + size - 1) / size;
   std::vector<Workspace<T>> workspaces(static_cast<std::size_t>(std::max(1, reasonable.threads)));
-  parallel_for(tiles, reasonable, [&](ptrdiff_t t, int worker) {
-    const ptrdiff_t first = t * kernels.lanes;
-    features_of_tile(map, kernels, rows + first * map.dim, std::min(kernels.lanes, n - first),
-                     out + first * map.count, workspaces[static_cast<std::size_t>(worker)]);
+  parallel_for(blocks, reasonable, [&](ptrdiff_t block, int worker) {
+    const ptrdiff_t first = block * size;
+    features_of_block(packed, rows + first * map.dim, std::min(size, n - first),
+                      out + first * map.count, workspaces[static_cast<std::size_t>(worker)]);
   });
 }
 

@@ -123,23 +123,38 @@ void mix(const T* values, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdi
   Wide<T, V>::mix(values, stride, rows, dim, p, ones, means);
 }
 
-template <class T, int V>
-void exponentials(T* tile, std::ptrdiff_t rows, const T* shifts, T factor) {
-  Vec<T> shift[V];
-  for (int v = 0; v < V; ++v) shift[v] = load(shifts + v * kLanes<T>);
-  for (std::ptrdiff_t i = 0; i < rows; ++i)
-    for (int v = 0; v < V; ++v) {
-      T* at = tile + (i * V + v) * kLanes<T>;
-      store(at, broadcast(factor) * exp_any<T>(load(at) - shift[v]));
+// out[i * stride + b] = of(tile[i * lanes + b], i) for b < width.
+template <class T, int V, class Function>
+inline void each(const T* tile, std::ptrdiff_t rows, T* out, std::ptrdiff_t stride,
+                 std::ptrdiff_t width, const Function& of) {
+  constexpr int W = kLanes<T>;
+  for (std::ptrdiff_t i = 0; i < rows; ++i) {
+    if (width == V * W) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v)
+        store(out + i * stride + v * W, of(load(tile + (i * V + v) * W), i));
+    } else {
+      for (int v = 0; v * W < width; ++v)
+        store_some(out + i * stride + v * W, of(load(tile + (i * V + v) * W), i),
+                   least(W, width - v * W));
     }
+  }
 }
 
 template <class T, int V>
-void rectified(T* tile, std::ptrdiff_t rows, T offset, T factor) {
-  for (std::ptrdiff_t i = 0; i < rows * V; ++i) {
-    T* at = tile + i * kLanes<T>;
-    store(at, broadcast(factor) * (max(broadcast(T(0)), load(at)) + broadcast(offset)));
-  }
+void exponentials(const T* tile, std::ptrdiff_t rows, const T* shifts, T factor, T* out,
+                  std::ptrdiff_t stride, std::ptrdiff_t width) {
+  const Vec<T> by = broadcast(factor);
+  each<T, V>(tile, rows, out, stride, width,
+             [=](Vec<T> x, std::ptrdiff_t i) { return by * exp_any<T>(x - broadcast(shifts[i])); });
+}
+
+template <class T, int V>
+void rectified(const T* tile, std::ptrdiff_t rows, T offset, T factor, T* out,
+               std::ptrdiff_t stride, std::ptrdiff_t width) {
+  const Vec<T> by = broadcast(factor), zero = broadcast(T(0)), more = broadcast(offset);
+  each<T, V>(tile, rows, out, stride, width,
+             [=](Vec<T> x, std::ptrdiff_t) { return by * (max(zero, x) + more); });
 }
 
 template <class T, int V>
