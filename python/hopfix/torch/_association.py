@@ -134,8 +134,8 @@ class HopfieldCore(nn.Module):
             head_dim = embed_dim // self.num_heads
             if head_dim * self.num_heads != embed_dim:
                 raise ValueError(
-                    f"num_heads: got {self.num_heads}, need a divisor of input_size={embed_dim}, or "
-                    "a hidden_size"
+                    f"num_heads: got {self.num_heads}, need a divisor of input_size={embed_dim}, "
+                    "or a hidden_size"
                 )
         self.head_dim = head_dim
         if self.pattern_dim is None:
@@ -302,9 +302,7 @@ class HopfieldCore(nn.Module):
             own = [self._linear(query, weights[0], biases[0])] if first else []
             projected = [*own, *joint]
         else:
-            projected = [
-                self._linear(*each) for each in zip(inputs, weights, biases, strict=True)
-            ]
+            projected = [self._linear(*each) for each in zip(inputs, weights, biases, strict=True)]
         shared = (
             self.query_as_static,
             self.key_as_static,
@@ -322,7 +320,9 @@ class HopfieldCore(nn.Module):
         if self.head_dim is None or self.pattern_dim is None:
             return [None] * 3, [None] * 3
         hidden, pattern = self.num_heads * self.head_dim, self.num_heads * self.pattern_dim
-        sizes = [0 if s else size for s, size in zip(static, (hidden, hidden, pattern), strict=True)]
+        sizes = [
+            0 if s else size for s, size in zip(static, (hidden, hidden, pattern), strict=True)
+        ]
         own = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         weights: list[Tensor | None] = list(own)
         if self.in_proj_weight is not None:
@@ -343,7 +343,11 @@ class HopfieldCore(nn.Module):
             weight, bias = self.in_proj_weight, self.in_proj_bias
         else:
             weight = torch.cat([_given(w) for w in weights[first:]])
-            bias = torch.cat([_given(b) for b in biases[first:]]) if biases[first] is not None else None
+            bias = (
+                torch.cat([_given(b) for b in biases[first:]])
+                if biases[first] is not None
+                else None
+            )
         sizes = [_given(w).shape[0] for w in weights[first:]]
         return list(functional.linear(tensor, _given(weight), bias).split(sizes, dim=-1))
 
@@ -453,7 +457,9 @@ class HopfieldCore(nn.Module):
 
     def _suits_core(self, *tensors: Tensor | None) -> bool:
         q, k, v, pattern_bias, bias = tensors
-        assert q is not None and k is not None and v is not None
+        assert q is not None
+        assert k is not None
+        assert v is not None
         return (
             self.separation.is_softmax
             and not (self.training and self.dropout > 0)

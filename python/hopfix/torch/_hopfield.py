@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -204,16 +204,20 @@ class Hopfield(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew (a trained scaling apart)."""
         self.association_core.reset_parameters()
-        for norm in (self.norm_stored_pattern, self.norm_state_pattern, self.norm_pattern_projection):
+        for norm in (
+            self.norm_stored_pattern,
+            self.norm_state_pattern,
+            self.norm_pattern_projection,
+        ):
             if norm is not None:
                 norm.reset_parameters()
 
     @torch.jit.ignore  # type: ignore[untyped-decorator]
     def forward(
         self,
-        input: Union[Tensor, tuple[Tensor, Tensor, Tensor]],
-        stored_pattern_padding_mask: Union[Tensor, None] = None,
-        association_mask: Union[Tensor, None] = None,
+        input: Tensor | tuple[Tensor, Tensor, Tensor],
+        stored_pattern_padding_mask: Tensor | None = None,
+        association_mask: Tensor | None = None,
     ) -> Tensor:
         """Associate.
 
@@ -246,7 +250,9 @@ class Hopfield(nn.Module):
         return self._activated(found.output)
 
     def _activated(self, output: Tensor) -> Tensor:
-        return output if self.association_activation is None else self.association_activation(output)
+        return (
+            output if self.association_activation is None else self.association_activation(output)
+        )
 
     def _associate(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -156,9 +156,9 @@ class HopfieldPooling(_WithOwnPatterns):
     @torch.jit.ignore  # type: ignore[untyped-decorator]
     def forward(
         self,
-        input: Union[Tensor, tuple[Tensor, Tensor]],
-        stored_pattern_padding_mask: Union[Tensor, None] = None,
-        association_mask: Union[Tensor, None] = None,
+        input: Tensor | tuple[Tensor, Tensor],
+        stored_pattern_padding_mask: Tensor | None = None,
+        association_mask: Tensor | None = None,
     ) -> Tensor:
         """Pool.
 
@@ -330,8 +330,8 @@ class HopfieldLayer(_WithOwnPatterns):
     def forward(
         self,
         input: Tensor,
-        stored_pattern_padding_mask: Union[Tensor, None] = None,
-        association_mask: Union[Tensor, None] = None,
+        stored_pattern_padding_mask: Tensor | None = None,
+        association_mask: Tensor | None = None,
     ) -> Tensor:
         """Look up.
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,8 +32,14 @@ class Separation:
     """
 
     def __init__(self, given: Any) -> None:
-        least = given[1] if isinstance(given, (tuple, list)) and given[:1] in (("topk",), ["topk"]) else 1
-        self.given, self._rule = _as_separation(given, max(least, 1) if isinstance(least, int) else 1)
+        least = (
+            given[1]
+            if isinstance(given, (tuple, list)) and given[:1] in (("topk",), ["topk"])
+            else 1
+        )
+        self.given, self._rule = _as_separation(
+            given, max(least, 1) if isinstance(least, int) else 1
+        )
         self.is_softmax = self.given in ("softmax", ("entmax", 1))
 
     def __call__(self, scores: Tensor) -> Tensor:
@@ -153,7 +158,9 @@ def association_weights(
                 "update_steps_max=None cannot be traced here: the number of updates depends on the "
                 "data; need a finite update_steps_max"
             )
-        states = torch.where(implicit.unsqueeze(-1), _fixed_points(weights_of, queries, implicit, eps), states)
+        states = torch.where(
+            implicit.unsqueeze(-1), _fixed_points(weights_of, queries, implicit, eps), states
+        )
     return weights_of(states)
 
 
@@ -213,10 +220,8 @@ def _require_converged(still: _Scores, states: Tensor, wanted: Tensor, eps: Tens
         )
 
 
-def _adjoint_solver(
-    still: _Scores, states: Tensor, wanted: Tensor
-) -> Callable[[Tensor], Tensor]:
-    """Return the map from c to λ = c + Jᵀλ, by iteration: J is a contraction where that converges."""
+def _adjoint_solver(still: _Scores, states: Tensor, wanted: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the map from c to λ = c + Jᵀλ, by iteration, for attracting fixed points."""
 
     def solve(cotangents: Tensor) -> Tensor:
         c = torch.where(wanted.unsqueeze(-1), cotangents, 0.0)

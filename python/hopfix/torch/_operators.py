@@ -213,10 +213,14 @@ def _require_fitting(
 ) -> None:
     """The core trusts its arrays: shapes and dtypes are checked here, once more than in a layer."""
     queries, patterns, values, pattern_bias, bias = tensors
-    assert queries is not None and patterns is not None and values is not None
+    assert queries is not None
+    assert patterns is not None
+    assert values is not None
     dtypes = {t.dtype for t in (*tensors, beta) if t is not None}
     if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
-        raise TypeError(f"associate: got dtypes {sorted(map(str, dtypes))}, need float32 or float64")
+        raise TypeError(
+            f"associate: got dtypes {sorted(map(str, dtypes))}, need float32 or float64"
+        )
     if any(t is not None and t.dim() != 4 for t in tensors):
         raise ValueError("associate: need tensors of shape (batch, heads, rows, dim)")
     batch, _, length, dim = queries.shape

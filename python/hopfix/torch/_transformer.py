@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Union
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,9 @@ class _FeedForward(nn.Module):
         self.dropout_output = nn.Dropout(dropout)
         function = getattr(torch, activation, None) if isinstance(activation, str) else None
         if not callable(function):
-            raise ValueError(f"activation: got {activation!r}, need the name of a function of torch")
+            raise ValueError(
+                f"activation: got {activation!r}, need the name of a function of torch"
+            )
         self.activation_residual: Callable[[Tensor], Tensor] = function
 
     def _feed_forward(self, states: Tensor) -> Tensor:
@@ -78,8 +79,8 @@ class HopfieldEncoderLayer(_FeedForward):
     def forward(
         self,
         src: Tensor,
-        src_mask: Union[Tensor, None] = None,
-        src_key_padding_mask: Union[Tensor, None] = None,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
         """Encode.
@@ -154,10 +155,10 @@ class HopfieldDecoderLayer(_FeedForward):
         self,
         tgt: Tensor,
         memory: Tensor,
-        tgt_mask: Union[Tensor, None] = None,
-        memory_mask: Union[Tensor, None] = None,
-        tgt_key_padding_mask: Union[Tensor, None] = None,
-        memory_key_padding_mask: Union[Tensor, None] = None,
+        tgt_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        tgt_key_padding_mask: Tensor | None = None,
+        memory_key_padding_mask: Tensor | None = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:
@@ -166,10 +167,13 @@ class HopfieldDecoderLayer(_FeedForward):
         Args:
             tgt: (B, L, input_size), with the batch second if the associations have it so.
             memory: (B, S, stored_pattern_size of the cross association).
-            tgt_mask, memory_mask: association masks, see `Hopfield.forward`.
-            tgt_key_padding_mask, memory_key_padding_mask: stored pattern padding masks.
-            tgt_is_causal, memory_is_causal: without a mask, apply the causal one; with one, a hint
-                that is not needed.
+            tgt_mask: association mask of the targets, see `Hopfield.forward`.
+            memory_mask: association mask of the memory.
+            tgt_key_padding_mask: stored pattern padding mask of the targets.
+            memory_key_padding_mask: stored pattern padding mask of the memory.
+            tgt_is_causal: without a mask, apply the causal one; with one, a hint that is not
+                needed.
+            memory_is_causal: the same for the memory.
         """
         first = self.batch_first
         if tgt_is_causal and tgt_mask is None:

@@ -20,7 +20,9 @@ __all__ = ["kernel_parameters", "separation_loss", "separation_step"]
 _KINDS = ("layer", "average", "maximum")
 
 
-def separation_loss(patterns: Tensor, matrix: Tensor, t: float = 2.0, kind: str = "layer") -> Tensor:
+def separation_loss(
+    patterns: Tensor, matrix: Tensor, t: float = 2.0, kind: str = "layer"
+) -> Tensor:
     """Return the separation loss of unit features φ = Mx/‖Mx‖, the mean over sets of patterns.
 
     layer: log mean exp(2t ((φ_i·φ_j)² − 1)); average: log mean exp(−t ‖φ_i − φ_j‖²); maximum: max
