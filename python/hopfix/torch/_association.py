@@ -43,7 +43,7 @@ class Association(NamedTuple):
 class HopfieldCore(nn.Module):
     """Association of state patterns with stored patterns, see `Hopfield`.
 
-    Query, key and value have the batch first or second (`batch_first` of `forward`); a batch of one
+    Query, key and value have the batch first or second (`batch_first` of `associate`); a batch of one
     is shared by all samples.
     """
 
@@ -231,7 +231,7 @@ class HopfieldCore(nn.Module):
             if parameter is not None:
                 nn.init.zeros_(parameter)
 
-    def forward(
+    def associate(
         self,
         query: Tensor,
         key: Tensor,

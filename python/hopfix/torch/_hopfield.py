@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from hopfix._arrays import as_integer, as_real
 from hopfix.torch._arguments import as_scaling, as_steps_eps, as_steps_max
 from hopfix.torch._association import Association, HopfieldCore, Rules
+from hopfix.torch._scripting import TracedModule
 
 __all__ = ["Hopfield", "sizes_of"]
 
 
-class Hopfield(nn.Module):
+class Hopfield(TracedModule):
     """A Hopfield association with trained projections (Ramsauer et al. 2020).
 
     State patterns R, stored patterns Y and pattern projections V are normalised (LayerNorm), and
@@ -212,7 +213,6 @@ class Hopfield(nn.Module):
             if norm is not None:
                 norm.reset_parameters()
 
-    @torch.jit.ignore  # type: ignore[untyped-decorator]
     def forward(
         self,
         input: Tensor | tuple[Tensor, Tensor, Tensor],
@@ -283,7 +283,7 @@ class Hopfield(nn.Module):
             query = self.norm_state_pattern(state)
         if self.norm_pattern_projection is not None:
             value = self.norm_pattern_projection(projection)
-        result: Association = self.association_core(
+        return self.association_core.associate(
             query,
             key,
             value,
@@ -293,7 +293,6 @@ class Hopfield(nn.Module):
             association_mask,
             need_weights,
         )
-        return result
 
     def _rules(self, like: Tensor) -> Rules:
         scaling: float | Tensor = getattr(self, "_Hopfield__scaling")  # noqa: B009 (mangled name)

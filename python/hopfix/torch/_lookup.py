@@ -10,6 +10,7 @@ from torch.nn.parameter import Parameter
 
 from hopfix._arrays import as_integer
 from hopfix.torch._hopfield import Hopfield
+from hopfix.torch._scripting import TracedModule
 
 __all__ = ["HopfieldLayer", "HopfieldPooling"]
 
@@ -39,7 +40,7 @@ _COMMON = (
 )
 
 
-class _WithOwnPatterns(nn.Module):
+class _WithOwnPatterns(TracedModule):
     """What both have: a `Hopfield`, the number of patterns, and the properties of the former."""
 
     hopfield: Hopfield
@@ -153,7 +154,6 @@ class HopfieldPooling(_WithOwnPatterns):
         self.hopfield.reset_parameters()
         nn.init.normal_(self.pooling_weights, mean=0.0, std=0.02)
 
-    @torch.jit.ignore  # type: ignore[untyped-decorator]
     def forward(
         self,
         input: Tensor | tuple[Tensor, Tensor],
@@ -326,7 +326,6 @@ class HopfieldLayer(_WithOwnPatterns):
             if weights is not None:
                 nn.init.normal_(weights, mean=0.0, std=0.02)
 
-    @torch.jit.ignore  # type: ignore[untyped-decorator]
     def forward(
         self,
         input: Tensor,

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from hopfix._arrays import as_integer
 from hopfix.torch._hopfield import Hopfield
+from hopfix.torch._scripting import TracedModule
 
 __all__ = ["HopfieldDecoderLayer", "HopfieldEncoderLayer"]
 
 
-class _FeedForward(nn.Module):
+class _FeedForward(TracedModule):
     """The second half of both layers; a base class, so that names are those of hflayers."""
 
     def __init__(self, size: int, dim_feedforward: int, dropout: float, activation: str) -> None:
