@@ -43,9 +43,21 @@ class Association(NamedTuple):
 class HopfieldCore(nn.Module):
     """Association of state patterns with stored patterns, see `Hopfield`.
 
-    Query, key and value have the batch first or second (`batch_first` of `associate`); a batch of one
-    is shared by all samples.
+    Query, key and value have the batch first or second (`batch_first` of `associate`); a batch of
+    one is shared by all samples.
     """
+
+    in_proj_weight: Parameter | None
+    q_proj_weight: Parameter | None
+    k_proj_weight: Parameter | None
+    v_proj_weight: Parameter | None
+    in_proj_bias: Parameter | None
+    out_proj: nn.Linear | None
+    p_norm_weight: Parameter | None
+    p_norm_bias: Parameter | None
+    bias_k: Parameter | None
+    bias_v: Parameter | None
+    kernel_weight: Parameter | None
 
     def __init__(
         self,
@@ -152,7 +164,6 @@ class HopfieldCore(nn.Module):
         for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
             self.register_parameter(name, None)
         self.register_parameter("in_proj_bias", None)
-        self.out_proj: nn.Linear | None
         if self.head_dim is None or self.pattern_dim is None or self.embed_dim is None:
             self.register_module("out_proj", None)
             return
@@ -219,8 +230,13 @@ class HopfieldCore(nn.Module):
                 nn.init.ones_(weight)
             elif weight is not None:
                 nn.init.eye_(weight)
-        normal = [self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
-        zero = [self.p_norm_bias, self.in_proj_bias]
+        normal: list[Tensor | None] = [
+            self.in_proj_weight,
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
+        ]
+        zero: list[Tensor | None] = [self.p_norm_bias, self.in_proj_bias]
         if self.out_proj is not None:
             normal.append(self.out_proj.weight)
             zero.append(self.out_proj.bias)
@@ -340,7 +356,8 @@ class HopfieldCore(nn.Module):
     ) -> list[Tensor]:
         """Return projections `first`, …, 2 of one tensor."""
         if first == 0:
-            weight, bias = self.in_proj_weight, self.in_proj_bias
+            weight: Tensor = _given(self.in_proj_weight)
+            bias: Tensor | None = self.in_proj_bias
         else:
             weight = torch.cat([_given(w) for w in weights[first:]])
             bias = (
@@ -349,7 +366,7 @@ class HopfieldCore(nn.Module):
                 else None
             )
         sizes = [_given(w).shape[0] for w in weights[first:]]
-        return list(functional.linear(tensor, _given(weight), bias).split(sizes, dim=-1))
+        return list(functional.linear(tensor, weight, bias).split(sizes, dim=-1))
 
     @staticmethod
     def _linear(tensor: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -491,7 +491,7 @@ def _as_activation(name: Any) -> Callable[[Tensor], Tensor] | None:
     function = getattr(torch, name, None)
     if not callable(function):
         raise ValueError(f"association_activation: got {name!r}, need a function of torch")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _kernel_rows(similarity: Any, kernel_size: int | None) -> int | None:

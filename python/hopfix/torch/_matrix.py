@@ -32,14 +32,10 @@ class Separation:
     """
 
     def __init__(self, given: Any) -> None:
-        least = (
-            given[1]
-            if isinstance(given, (tuple, list)) and given[:1] in (("topk",), ["topk"])
-            else 1
-        )
-        self.given, self._rule = _as_separation(
-            given, max(least, 1) if isinstance(least, int) else 1
-        )
+        # topk needs as many scores as it takes, of which there is nothing known yet.
+        count = given[1] if isinstance(given, (tuple, list)) and list(given[:1]) == ["topk"] else 1
+        least = count if isinstance(count, int) and count > 0 else 1
+        self.given, self._rule = _as_separation(given, least)
         self.is_softmax = self.given in ("softmax", ("entmax", 1))
 
     def __call__(self, scores: Tensor) -> Tensor:
@@ -54,19 +50,16 @@ class Separation:
                     f"separation: {self.given!r} needs CPU tensors, got {scores.device.type}; only "
                     "softmax runs on other devices"
                 )
-            if self.given[0] == "topk" and self.given[1] > scores.shape[-1]:
+            if self.given[0] == "topk" and int(self.given[1]) > scores.shape[-1]:
                 raise ValueError(
                     f"separation: {self.given!r} needs at least as many stored patterns, got "
                     f"{scores.shape[-1]}"
                 )
-            probabilities = _Separate.apply(alive, self)  # type: ignore[no-untyped-call]
+            probabilities = _Separate.apply(alive, self)
         return probabilities.masked_fill(dead, 0.0)
 
-    def __getstate__(self) -> Any:
-        return self.given
-
-    def __setstate__(self, given: Any) -> None:
-        self.__init__(given)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[Separation], tuple[Any]]:
+        return Separation, (self.given,)
 
     def __repr__(self) -> str:
         return f"Separation({self.given!r})"
@@ -85,8 +78,8 @@ class _Separate(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor, None]:
         rows, probabilities = ctx.saved_tensors
         given = ctx.separation.given
         if given[0] == "polynomial":
@@ -165,7 +158,7 @@ def association_weights(
 
 
 def _is_traced() -> bool:
-    return bool(torch.jit.is_tracing() or torch.compiler.is_compiling())  # type: ignore[no-untyped-call]
+    return bool(torch._C._get_tracing_state() is not None or torch.compiler.is_compiling())
 
 
 def _iterate(weights_of: _Scores, states: Tensor, limit: Tensor, eps: Tensor, most: int) -> Tensor:

@@ -89,8 +89,8 @@ class _Associate(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, out_cotangents: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, out_cotangents: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         gradients = torch.ops.hopfix.associate_adjoint(
             *saved[:6], *ctx.rules, *saved[6:], out_cotangents
@@ -101,7 +101,7 @@ class _Associate(torch.autograd.Function):
 def _associate_autograd(*operands: Any) -> Tensor:
     wanted = torch.is_grad_enabled() and any(t.requires_grad for t in operands[:4])
     if wanted:
-        result: Tensor = _Associate.apply(*operands)  # type: ignore[no-untyped-call]
+        result: Tensor = _Associate.apply(*operands)
         return result
     with torch._C._AutoDispatchBelowAutograd():
         return associate(*operands)
@@ -163,7 +163,9 @@ def _adjoint(
     out_cotangents: Tensor,
 ) -> _Forward:
     operands = _operands(queries, patterns, values, beta, pattern_bias, bias, max_steps, tolerance)
-    gradients = [_empty_like_rows(t) for t in (queries, patterns, values)]
+    query_gradient = _empty_like_rows(queries)
+    pattern_gradient = _empty_like_rows(patterns)
+    value_gradient = _empty_like_rows(values)
     beta_gradient = torch.empty(beta.shape, dtype=torch.float64)
     singular = _core.associate_adjoint(
         operands,
@@ -172,7 +174,9 @@ def _adjoint(
         states.numpy(),
         log_sums.numpy(),
         _rows(out_cotangents).numpy(),
-        *(g.numpy() for g in gradients),
+        query_gradient.numpy(),
+        pattern_gradient.numpy(),
+        value_gradient.numpy(),
         beta_gradient.numpy(),
         torch.get_num_threads(),
         _team(),
@@ -182,7 +186,7 @@ def _adjoint(
             f"the fixed points of {singular} of {steps.numel()} queries have no derivative: I − J "
             "is singular there; need a finite update_steps_max, which differentiates the updates"
         )
-    return gradients[0], gradients[1], gradients[2], beta_gradient.to(beta.dtype)
+    return query_gradient, pattern_gradient, value_gradient, beta_gradient.to(beta.dtype)
 
 
 def _operands(
@@ -281,7 +285,7 @@ def _team() -> int:
 
 
 def _register() -> torch.library.Library:
-    library = torch.library.Library("hopfix", "DEF")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("hopfix", "DEF")
     library.define(f"associate({_OPERANDS}) -> Tensor")
     library.define(f"associate_traced({_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)")
     library.define(

@@ -18,6 +18,8 @@ __all__ = ["HopfieldDecoderLayer", "HopfieldEncoderLayer"]
 class _FeedForward(TracedModule):
     """The second half of both layers; a base class, so that names are those of hflayers."""
 
+    activation_residual: Callable[[Tensor], Tensor]
+
     def __init__(self, size: int, dim_feedforward: int, dropout: float, activation: str) -> None:
         super().__init__()
         width = as_integer("dim_feedforward", dim_feedforward, 1)
@@ -31,7 +33,7 @@ class _FeedForward(TracedModule):
             raise ValueError(
                 f"activation: got {activation!r}, need the name of a function of torch"
             )
-        self.activation_residual: Callable[[Tensor], Tensor] = function
+        self.activation_residual = function
 
     def _feed_forward(self, states: Tensor) -> Tensor:
         inner = self.dropout_residual(self.activation_residual(self.linear_residual(states)))
@@ -41,8 +43,9 @@ class _FeedForward(TracedModule):
     def reset_parameters(self) -> None:
         """Draw all parameters anew, those of the associations included."""
         for module in self.children():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
 
     @property
     def output_size(self) -> int:
