@@ -259,7 +259,6 @@ class HopfieldCore(nn.Module):
         need_weights: bool = False,
     ) -> Association:
         """Associate; see `Hopfield.forward` for shapes and masks."""
-        self._require_sizes(query, key, value)
         q, k, v = self._project(query, key, value, batch_first)
         if self.normalize_pattern:
             q, k = self._normalize(q), self._normalize(k)
@@ -276,7 +275,8 @@ class HopfieldCore(nn.Module):
             joined = self.out_proj(joined)
         return Association(joined, weights, v)
 
-    def _require_sizes(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+    def require_sizes(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Raise ValueError for patterns of the wrong size or number."""
         head = self.head_dim
         if self.query_as_static and self.key_as_static:
             needed = [(query, None), (key, query.shape[2])]

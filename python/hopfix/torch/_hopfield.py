@@ -276,6 +276,7 @@ class Hopfield(TracedModule):
                 f"input: got {stored.shape[axis]} samples of stored patterns and "
                 f"{state.shape[axis]} of state patterns, need as many"
             )
+        self.association_core.require_sizes(state, stored, projection)
         key, query, value = stored, state, projection
         if self.norm_stored_pattern is not None:
             key = self.norm_stored_pattern(stored)

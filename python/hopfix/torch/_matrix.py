@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hopfix import _core
 from hopfix._similarity import _as_separation
-from hopfix.torch._operators import to_convergence
+from hopfix.torch._operators import differentiable_once, to_convergence
 
 __all__ = ["Separation", "apply_weights", "association_weights"]
 
@@ -78,18 +78,23 @@ class _Separate(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangents: Tensor) -> tuple[Tensor, None]:
         rows, probabilities = ctx.saved_tensors
-        given = ctx.separation.given
-        if given[0] == "polynomial":
-            return _polynomial_adjoint(rows, probabilities, cotangents, *given[1:]), None
-        flat = cotangents.reshape(rows.shape).contiguous().numpy()
-        threads = torch.get_num_threads()
-        rule = ctx.separation._rule
-        result, fault, row = _core.separation_jvp(rule, rows.numpy(), flat, threads)
-        _require_answer(ctx.separation, fault, row)
-        return torch.from_numpy(result).reshape(cotangents.shape), None
+        with torch.no_grad():
+            gradient = _separation_adjoint(ctx.separation, rows, probabilities, cotangents)
+        return differentiable_once((gradient,))[0], None
+
+
+def _separation_adjoint(
+    separation: Separation, rows: Tensor, probabilities: Tensor, cotangents: Tensor
+) -> Tensor:
+    if separation.given[0] == "polynomial":
+        return _polynomial_adjoint(rows, probabilities, cotangents, *separation.given[1:])
+    flat = cotangents.reshape(rows.shape).contiguous().numpy()
+    threads = torch.get_num_threads()
+    result, fault, row = _core.separation_jvp(separation._rule, rows.numpy(), flat, threads)
+    _require_answer(separation, fault, row)
+    return torch.from_numpy(result).reshape(cotangents.shape)
 
 
 def _polynomial_adjoint(
@@ -139,8 +144,8 @@ def association_weights(
     """
     heads = queries.shape[1]
     weights_of = _Scores(patterns, beta.view(heads, 1, 1), bias, separation)
-    limit = torch.tensor(max_steps, device=queries.device).view(heads, 1, 1)
-    eps = torch.tensor(tolerance, device=queries.device, dtype=torch.float64).view(heads, 1, 1)
+    limit = torch.tensor(max_steps, device=queries.device).view(heads, 1)
+    eps = torch.tensor(tolerance, device=queries.device, dtype=torch.float64).view(heads, 1)
     implicit = limit == to_convergence
     states = queries
     if any(steps > 0 for steps in max_steps):
@@ -213,10 +218,14 @@ def _require_converged(still: _Scores, states: Tensor, wanted: Tensor, eps: Tens
         )
 
 
-def _adjoint_solver(still: _Scores, states: Tensor, wanted: Tensor) -> Callable[[Tensor], Tensor]:
+def _adjoint_solver(
+    still: _Scores, states: Tensor, wanted: Tensor
+) -> Callable[[Tensor | None], Tensor | None]:
     """Return the map from c to λ = c + Jᵀλ, by iteration, for attracting fixed points."""
 
-    def solve(cotangents: Tensor) -> Tensor:
+    def solve(cotangents: Tensor | None) -> Tensor | None:
+        if cotangents is None:  # undefined, which is zero
+            return None
         c = torch.where(wanted.unsqueeze(-1), cotangents, 0.0)
         tolerance = 1e-6 if states.dtype == torch.float32 else 1e-13
         with torch.enable_grad():

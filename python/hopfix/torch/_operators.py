@@ -23,7 +23,7 @@ from torch import Tensor
 
 from hopfix import _core
 
-__all__ = ["associate", "to_convergence"]
+__all__ = ["associate", "differentiable_once", "to_convergence"]
 
 to_convergence = -1
 
@@ -89,13 +89,27 @@ class _Associate(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, out_cotangents: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        gradients = torch.ops.hopfix.associate_adjoint(
-            *saved[:6], *ctx.rules, *saved[6:], out_cotangents
-        )
-        return (*gradients, None, None, None, None)
+        with torch.no_grad():
+            gradients = torch.ops.hopfix.associate_adjoint(
+                *saved[:6], *ctx.rules, *saved[6:], out_cotangents
+            )
+        return (*differentiable_once(gradients), None, None, None, None)
+
+
+def differentiable_once(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Gradients that raise RuntimeError where they are to be differentiated themselves.
+
+    torch's `once_differentiable` does that only if the cotangents require a gradient, and else
+    takes the gradients for constants, which silently drop out of a second derivative.
+    """
+    if not torch.is_grad_enabled():
+        return gradients
+    message = b"associations of hopfix.torch can be differentiated once, not twice"
+    delayed = torch._C._functions.DelayedError(message, len(gradients))
+    results: tuple[Tensor, ...] = delayed(*(g.detach().requires_grad_() for g in gradients))
+    return results
 
 
 def _associate_autograd(*operands: Any) -> Tensor:
