@@ -467,6 +467,28 @@ def test_static_patterns_are_shared_by_the_heads():
     torch.testing.assert_close(layer(x), core.out_proj(found), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("which", ["all", "two", "mixed", "listened"])
+def test_joint_projection_is_the_separate_one(which):
+    # What comes from one tensor is normalised and projected in one product, unless it may not be.
+    options = {"normalize_pattern_projection_affine": False} if which == "mixed" else {}
+    layer = scrambled(layers.Hopfield(6, num_heads=2, **options)).double()
+    x, y = (torch.randn(3, 40, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    state = y if which == "two" else x
+    calls = []
+    if which == "listened":
+        layer.norm_state_pattern.register_forward_hook(lambda *_: calls.append(1))
+    results = []
+    for stored, states, projection in ((x, state, x), (x.clone(), state.clone(), x.clone())):
+        out = layer((stored, states, projection))
+        gradients = torch.autograd.grad(
+            out.square().sum(), [x, y, *layer.parameters()], allow_unused=True
+        )
+        results.append([out, *(g for g in gradients if g is not None)])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+    assert len(calls) == (2 if which == "listened" else 0)
+
+
 # Names and shapes --------------------------------------------------------------------------------
 
 
@@ -851,12 +873,7 @@ def test_kernel_starts_as_the_plain_layer_and_maps_both_sides():
         matrix = torch.randn(4, 4)
         kernel.association_core.kernel_weight.copy_(matrix)
     core = plain.association_core
-    q, k, v = core._project(
-        plain.norm_state_pattern(x),
-        plain.norm_stored_pattern(x),
-        plain.norm_pattern_projection(x),
-        True,
-    )
+    q, k, v = core._project(x, x, x, plain._norms(), True)
     for step in range(3):
         p = torch.softmax(0.5 * (q @ matrix.T) @ (k @ matrix.T).transpose(-1, -2), -1)
         q = p @ k if step < 2 else q

@@ -88,8 +88,8 @@ class AssociationPass {
       if (sums.sum[l] == 0) sums.sum[l] = 1;  // no pattern at all: the average is 0
     w.rows.reserve(count * s_.value_dim + kernels::kTileSlack);
     tile.unpack(sums.mean, sums.sum, count, s_.value_dim, w.rows.data());
-    for (std::ptrdiff_t i = 0; i < count; ++i)
-      std::copy_n(w.rows.data() + i * s_.value_dim, s_.value_dim, out_.at(b, h, first + i));
+    copy_rows(w.rows.data(), s_.value_dim, count, s_.value_dim, T(1), out_.at(b, h, first),
+              out_.row);
   }
 
   void record_log_sums(std::ptrdiff_t b, std::ptrdiff_t h, std::ptrdiff_t first,

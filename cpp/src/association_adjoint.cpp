@@ -12,6 +12,7 @@
 // order.
 #include <atomic>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "association_tiles.hpp"
@@ -45,21 +46,16 @@ struct PanelRows {
   // Row i becomes factor * rows[i], for `used` rows of `dim` numbers.
   void fill(const T* rows, std::ptrdiff_t used, std::ptrdiff_t dim, T factor) {
     reserve(used, dim);
+    if (dim % columns != 0) clear();
     for (std::ptrdiff_t j = 0; j < count; ++j)
-      for (std::ptrdiff_t i = 0; i < used; ++i) {
-        T* to = memory.data() + (j * stride + i) * columns;
-        const std::ptrdiff_t width = std::min(columns, dim - j * columns);
-        const T* from = rows + i * dim + j * columns;
-        for (std::ptrdiff_t c = 0; c < width; ++c) to[c] = factor * from[c];
-        std::fill(to + width, to + columns, T(0));
-      }
+      copy_rows(rows + j * columns, dim, used, std::min(columns, dim - j * columns), factor,
+                memory.data() + j * stride * columns, columns);
   }
 
   void unpack(std::ptrdiff_t dim, T* rows, std::ptrdiff_t row_stride) const {
     for (std::ptrdiff_t j = 0; j < count; ++j)
-      for (std::ptrdiff_t i = 0; i < stride; ++i)
-        std::copy_n(memory.data() + (j * stride + i) * columns,
-                    std::min(columns, dim - j * columns), rows + i * row_stride + j * columns);
+      copy_rows(memory.data() + j * stride * columns, columns, stride,
+                std::min(columns, dim - j * columns), T(1), rows + j * columns, row_stride);
   }
 };
 
@@ -68,7 +64,7 @@ struct AdjointWorkspace {
   AlignedArray<T> patterns, values, rows, tile, cotangent_tile, bias, bias_rows, state_gradient;
   AlignedArray<T> lanes;  // log sums, and products of cotangents and averages
   AlignedArray<T> scratch, weights, scores, sums, mean, residual, direction, product, solution;
-  AlignedArray<T> states, cotangents, state_cotangents;  // rows
+  AlignedArray<T> states, cotangents, state_cotangents, products;  // rows
   PanelRows<T> query_panels, cotangent_panels, pattern_gradient, value_gradient;
 };
 
@@ -181,6 +177,7 @@ class AssociationAdjointPass {
     w.state_gradient.reserve(s_.dim * at.shape.lanes() + kernels::kTileSlack);
     w.states.reserve(at.count * s_.dim + kernels::kTileSlack);
     w.state_cotangents.reserve(at.count * s_.dim + kernels::kTileSlack);
+    w.rows.reserve(at.count * widest + kernels::kTileSlack);
     w.cotangents.reserve(at.count * widest + kernels::kTileSlack);
     through_values(at, w);
     if (in_.max_steps[at.h] == kToConvergence) {
@@ -191,9 +188,8 @@ class AssociationAdjointPass {
       for (std::ptrdiff_t i = 0; i < at.count; ++i) last = std::max(last, last_slot(at, i));
       for (std::int64_t t = last - 1; t >= 0; --t) through_update(at, t, w);
     }
-    for (std::ptrdiff_t i = 0; i < at.count; ++i)
-      std::copy_n(w.state_cotangents.data() + i * s_.dim, s_.dim,
-                  gradients_.queries.at(at.b, at.h, at.first + i));
+    copy_rows(w.state_cotangents.data(), s_.dim, at.count, s_.dim, T(1),
+              gradients_.queries.at(at.b, at.h, at.first), gradients_.queries.row);
   }
 
   // The state of a query in a slot of the trace, one later than there: 0 is the query itself.
@@ -209,10 +205,10 @@ class AssociationAdjointPass {
   void load(const TileAt& at, std::ptrdiff_t i, std::int64_t slot, const T* cotangent,
             std::ptrdiff_t dim, const T* average, Workspace& w) const {
     const std::ptrdiff_t lanes = at.shape.lanes(), width = at.shape.tile->width;
-    std::copy_n(state_at(at, i, slot), s_.dim, w.states.data() + i * s_.dim);
-    std::copy_n(cotangent, dim, w.cotangents.data() + i * dim);
-    T product = 0;
-    for (std::ptrdiff_t k = 0; k < dim; ++k) product += average[k] * cotangent[k];
+    copy_rows(state_at(at, i, slot), 0, 1, s_.dim, T(1), w.states.data() + i * s_.dim, 0);
+    copy_rows(cotangent, 0, 1, dim, T(1), w.cotangents.data() + i * dim, 0);
+    T product;
+    at.shape.association->dots(average, 0, cotangent, 0, 1, dim, &product);
     for (std::ptrdiff_t l = i; l < width; l += lanes) {
       w.lanes[l] = trace_.log_sums[slot * all_queries() + query_index(at, i)];
       w.lanes[width + l] = product;
@@ -225,7 +221,7 @@ class AssociationAdjointPass {
       load(at, i, last_slot(at, i), cotangents_.at(at.b, at.h, at.first + i), s_.value_dim,
            out_.at(at.b, at.h, at.first + i), w);
     step(at, at.block, w.value_gradient, w);
-    std::copy_n(w.rows.data(), at.count * s_.dim, w.state_cotangents.data());
+    std::swap(w.rows, w.state_cotangents);
   }
 
   // Through the update of states in slot t. Queries that stopped before wait for their turn.
@@ -275,10 +271,12 @@ class AssociationAdjointPass {
     w.rows.reserve(at.count * s_.dim + kernels::kTileSlack);
     const std::vector<T> one(static_cast<std::size_t>(tile.width), T(1));
     tile.unpack(w.state_gradient.data(), one.data(), at.count, s_.dim, w.rows.data());
-    for (std::ptrdiff_t k = 0; k < at.count * s_.dim; ++k) {
-      *at.beta_gradient += static_cast<double>(w.states[k]) * static_cast<double>(w.rows[k]);
-      w.rows[k] *= beta;
-    }
+    w.products.reserve(at.count);
+    at.shape.association->dots(w.states.data(), s_.dim, w.rows.data(), s_.dim, at.count, s_.dim,
+                               w.products.data());
+    for (std::ptrdiff_t i = 0; i < at.count; ++i)
+      *at.beta_gradient += static_cast<double>(w.products[i]);
+    copy_rows(w.rows.data(), s_.dim, at.count, s_.dim, beta, w.rows.data(), s_.dim);
   }
 
   // Replaces the cotangents of the fixed points by those of the map that they are fixed points of.

@@ -32,6 +32,12 @@ struct TileShape {
   std::ptrdiff_t lanes() const { return tile->lanes; }
 };
 
+template <class T>
+void copy_rows(const T* from, std::ptrdiff_t from_stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
+               T factor, T* to, std::ptrdiff_t to_stride) {
+  association_kernels(T())->copy(from, from_stride, rows, dim, factor, to, to_stride);
+}
+
 // One thread where there is not enough to share, in multiply-adds.
 inline Execution execution_for(const AssociationSizes& s, double passes,
                                const Execution& execution) {
@@ -58,8 +64,7 @@ struct NearRows {
     const std::ptrdiff_t bytes = count * dim * static_cast<std::ptrdiff_t>(sizeof(T));
     if (row_stride == dim || readers <= kFewReaders || bytes > kMostBytes) return;
     memory.reserve(count * dim + kernels::kTileSlack);
-    for (std::ptrdiff_t i = 0; i < count; ++i)
-      std::copy_n(rows + i * row_stride, dim, memory.data() + i * dim);
+    copy_rows(rows, row_stride, count, dim, T(1), memory.data(), dim);
     data = memory.data();
     stride = dim;
   }
@@ -73,8 +78,7 @@ void pack_rows(const TileKernels<T>& tile, const T* rows, std::ptrdiff_t stride,
   packed.reserve(dim * tile.lanes + kernels::kTileSlack);
   if (stride != dim) {
     memory.reserve(count * dim + kernels::kTileSlack);
-    for (std::ptrdiff_t i = 0; i < count; ++i)
-      std::copy_n(rows + i * stride, dim, memory.data() + i * dim);
+    copy_rows(rows, stride, count, dim, T(1), memory.data(), dim);
     rows = memory.data();
   }
   tile.pack(rows, count, dim, factor, packed.data());

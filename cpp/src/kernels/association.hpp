@@ -12,6 +12,40 @@
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
 
+template <class T>
+inline Vec<T> load_some(const T* from, std::ptrdiff_t count) {
+  Vec<T> v = {};
+  std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(T));
+  return v;
+}
+
+template <class T>
+void copy_rows(const T* from, std::ptrdiff_t from_stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
+               T factor, T* to, std::ptrdiff_t to_stride) {
+  constexpr std::ptrdiff_t W = kLanes<T>;
+  const Vec<T> by = broadcast(factor);
+  for (std::ptrdiff_t i = 0; i < rows; ++i, from += from_stride, to += to_stride) {
+    std::ptrdiff_t k = 0;
+    for (; k + W <= dim; k += W) store(to + k, load(from + k) * by);
+    if (k < dim) store_some(to + k, load_some(from + k, dim - k) * by, dim - k);
+  }
+}
+
+template <class T>
+void row_products(const T* a, std::ptrdiff_t a_stride, const T* b, std::ptrdiff_t b_stride,
+                  std::ptrdiff_t rows, std::ptrdiff_t dim, T* out) {
+  constexpr std::ptrdiff_t W = kLanes<T>;
+  for (std::ptrdiff_t i = 0; i < rows; ++i, a += a_stride, b += b_stride) {
+    Vec<T> sum = {};
+    std::ptrdiff_t k = 0;
+    for (; k + W <= dim; k += W) sum = fma(load(a + k), load(b + k), sum);
+    if (k < dim) sum = fma(load_some(a + k, dim - k), load_some(b + k, dim - k), sum);
+    T total = 0;
+    for (std::ptrdiff_t l = 0; l < W; ++l) total += sum[l];
+    out[i] = total;
+  }
+}
+
 template <class Shape>
 struct AssociationTile {
   using Tile = SoftmaxTile<Shape>;
@@ -137,7 +171,8 @@ struct AssociationTile {
   }
 
   static constexpr AssociationKernels<T> kernels() {
-    return {lanes, width, W, average, probabilities, change, mix, covariance, adjoint};
+    return {lanes,         width,  W,   copy_rows<T>, row_products<T>, average,
+            probabilities, change, mix, covariance,   adjoint};
   }
 
  private:

@@ -44,6 +44,11 @@ template <class T>
 struct AssociationKernels {
   std::ptrdiff_t lanes, width;
   std::ptrdiff_t vector;  // numbers in one
+  // to (rows x dim) = factor * from, and out (rows) = the products of rows of a and b.
+  void (*copy)(const T* from, std::ptrdiff_t from_stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
+               T factor, T* to, std::ptrdiff_t to_stride);
+  void (*dots)(const T* a, std::ptrdiff_t a_stride, const T* b, std::ptrdiff_t b_stride,
+               std::ptrdiff_t rows, std::ptrdiff_t dim, T* out);
   // The softmax average of the values; a lane without any pattern has the sum zero.
   void (*average)(const AssociationBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                   T* scratch);

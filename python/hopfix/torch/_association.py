@@ -6,7 +6,7 @@ the arguments.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,11 @@ from torch.nn.parameter import Parameter
 from hopfix.torch._arguments import as_bias
 from hopfix.torch._matrix import Separation, apply_weights, association_weights
 from hopfix.torch._operators import associate
+from hopfix.torch._projection import Projection, project
 
-__all__ = ["Association", "HopfieldCore", "Rules"]
+__all__ = ["Association", "HopfieldCore", "Norms", "Rules"]
+
+Norms: TypeAlias = tuple[nn.Module | None, nn.Module | None, nn.Module | None]
 
 
 class Rules(NamedTuple):
@@ -253,13 +256,14 @@ class HopfieldCore(nn.Module):
         key: Tensor,
         value: Tensor,
         rules: Rules,
+        norms: Norms = (None, None, None),
         batch_first: bool = True,
         key_padding_mask: Tensor | None = None,
         attn_mask: Tensor | None = None,
         need_weights: bool = False,
     ) -> Association:
-        """Associate; see `Hopfield.forward` for shapes and masks."""
-        q, k, v = self._project(query, key, value, batch_first)
+        """Associate; see `Hopfield.forward` for shapes and masks. `norms` are applied first."""
+        q, k, v = self._project(query, key, value, norms, batch_first)
         if self.normalize_pattern:
             q, k = self._normalize(q), self._normalize(k)
         if self.kernel_weight is not None:
@@ -302,23 +306,15 @@ class HopfieldCore(nn.Module):
     # Projections ---------------------------------------------------------------------------------
 
     def _project(
-        self, query: Tensor, key: Tensor, value: Tensor, batch_first: bool
+        self, query: Tensor, key: Tensor, value: Tensor, norms: Norms, batch_first: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (B, H, L, D), k (B, H, S, D) and v (B, H, S, P), as views of projections."""
-        weights, biases = self._projections()
+        projections = self._projections(norms)
         through_key = self.value_as_connected and not self.key_as_static
         if through_key:
-            value = functional.linear(value, _given(weights[1]), biases[1])
-        inputs = (query, key, value)
-        joined = self.in_proj_weight is not None and not self.key_as_static
-        if joined and key is value and not self.value_as_static:
-            # One product for all that is projected from the same patterns.
-            first = 0 if query is key and not self.query_as_static else 1
-            joint = self._joint(key, first, weights, biases)
-            own = [self._linear(query, weights[0], biases[0])] if first else []
-            projected = [*own, *joint]
-        else:
-            projected = [self._linear(*each) for each in zip(inputs, weights, biases, strict=True)]
+            value = projections[1]._replace(norm=norms[2])(value)
+            projections[2] = projections[2]._replace(norm=None)
+        projected = project([query, key, value], projections)
         shared = (
             self.query_as_static,
             self.key_as_static,
@@ -330,47 +326,24 @@ class HopfieldCore(nn.Module):
         )
         return q, k, v
 
-    def _projections(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """Return the weights and biases of query, key and value; None where there is none."""
+    def _projections(self, norms: Norms) -> list[Projection]:
+        """Return those of query, key and value; without weights where they are static."""
         static = (self.query_as_static, self.key_as_static, self.value_as_static)
-        if self.head_dim is None or self.pattern_dim is None:
-            return [None] * 3, [None] * 3
-        hidden, pattern = self.num_heads * self.head_dim, self.num_heads * self.pattern_dim
-        sizes = [
-            0 if s else size for s, size in zip(static, (hidden, hidden, pattern), strict=True)
+        weights: list[Tensor | None] = [
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
         ]
-        own = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
-        weights: list[Tensor | None] = list(own)
-        if self.in_proj_weight is not None:
-            parts = self.in_proj_weight.split(sizes)
-            weights = [part if size else None for part, size in zip(parts, sizes, strict=True)]
         biases: list[Tensor | None] = [None] * 3
-        if self.in_proj_bias is not None:
-            rest = self.in_proj_bias.shape[0] - sum(sizes)
-            parts = self.in_proj_bias.split([*sizes, rest])[:3]
-            biases = [part if size else None for part, size in zip(parts, sizes, strict=True)]
-        return weights, biases
-
-    def _joint(
-        self, tensor: Tensor, first: int, weights: list[Tensor | None], biases: list[Tensor | None]
-    ) -> list[Tensor]:
-        """Return projections `first`, …, 2 of one tensor."""
-        if first == 0:
-            weight: Tensor = _given(self.in_proj_weight)
-            bias: Tensor | None = self.in_proj_bias
-        else:
-            weight = torch.cat([_given(w) for w in weights[first:]])
-            bias = (
-                torch.cat([_given(b) for b in biases[first:]])
-                if biases[first] is not None
-                else None
-            )
-        sizes = [_given(w).shape[0] for w in weights[first:]]
-        return list(functional.linear(tensor, weight, bias).split(sizes, dim=-1))
-
-    @staticmethod
-    def _linear(tensor: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        return tensor if weight is None else functional.linear(tensor, weight, bias)
+        if self.head_dim is not None and self.pattern_dim is not None:
+            hidden, pattern = self.num_heads * self.head_dim, self.num_heads * self.pattern_dim
+            needed = (hidden, hidden, pattern)
+            sizes = [0 if s else size for s, size in zip(static, needed, strict=True)]
+            if self.in_proj_weight is not None:
+                weights = _parts(self.in_proj_weight, sizes)
+            if self.in_proj_bias is not None:
+                biases = _parts(self.in_proj_bias, sizes)
+        return [Projection(*each) for each in zip(weights, biases, norms, strict=True)]
 
     def _split(self, tensor: Tensor, shared: bool, batch_first: bool) -> Tensor:
         """Return (B, H, rows, size) of (B, rows, H size), or of (B, rows, size) shared by heads."""
@@ -489,10 +462,9 @@ class HopfieldCore(nn.Module):
 
     # U-Hop ---------------------------------------------------------------------------------------
 
-    def project_key(self, key: Tensor, batch_first: bool) -> Tensor:
+    def project_key(self, key: Tensor, norms: Norms, batch_first: bool) -> Tensor:
         """Return the stored patterns in the associative space, (B, H, S, D), before the kernel."""
-        weights, biases = self._projections()
-        k = self._linear(key, weights[1], biases[1])
+        k = self._projections(norms)[1](key)
         k = self._split(k, self.key_as_static, batch_first)
         return self._normalize(k) if self.normalize_pattern else k
 
@@ -505,6 +477,7 @@ class HopfieldCore(nn.Module):
         return separation_loss(patterns, self.kernel_weight, t, kind)
 
 
-def _given(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor
+def _parts(tensor: Tensor, sizes: list[int]) -> list[Tensor | None]:
+    """The parts of a tensor of these sizes, None for 0; there may be more of it."""
+    parts = tensor.split([*sizes, tensor.shape[0] - sum(sizes)])
+    return [part if size else None for part, size in zip(parts, sizes, strict=False)]

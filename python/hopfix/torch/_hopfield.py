@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hopfix._arrays import as_integer, as_real
 from hopfix.torch._arguments import as_scaling, as_steps_eps, as_steps_max
-from hopfix.torch._association import Association, HopfieldCore, Rules
+from hopfix.torch._association import Association, HopfieldCore, Norms, Rules
 from hopfix.torch._scripting import TracedModule
 
 __all__ = ["Hopfield", "sizes_of"]
@@ -277,23 +277,20 @@ class Hopfield(TracedModule):
                 f"{state.shape[axis]} of state patterns, need as many"
             )
         self.association_core.require_sizes(state, stored, projection)
-        key, query, value = stored, state, projection
-        if self.norm_stored_pattern is not None:
-            key = self.norm_stored_pattern(stored)
-        if self.norm_state_pattern is not None:
-            query = self.norm_state_pattern(state)
-        if self.norm_pattern_projection is not None:
-            value = self.norm_pattern_projection(projection)
         return self.association_core.associate(
-            query,
-            key,
-            value,
-            self._rules(query),
+            state,
+            stored,
+            projection,
+            self._rules(state),
+            self._norms(),
             self._batch_first,
             stored_pattern_padding_mask,
             association_mask,
             need_weights,
         )
+
+    def _norms(self) -> Norms:
+        return self.norm_state_pattern, self.norm_stored_pattern, self.norm_pattern_projection
 
     def _rules(self, like: Tensor) -> Rules:
         scaling: float | Tensor = getattr(self, "_Hopfield__scaling")  # noqa: B009 (mangled name)
@@ -347,9 +344,7 @@ class Hopfield(TracedModule):
         core = self.association_core
         with torch.no_grad():
             stored = _as_triple(input)[0]
-            if self.norm_stored_pattern is not None:
-                stored = self.norm_stored_pattern(stored)
-            k = core.project_key(stored, self._batch_first)
+            k = core.project_key(stored, self._norms(), self._batch_first)
         return core.loss_of(k, t, kind)
 
     @property
