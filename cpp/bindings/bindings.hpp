@@ -5,6 +5,7 @@
 
 namespace hopfix::bindings {
 
+void bind_association(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_classical(pybind11::module_& m);
 void bind_network(pybind11::module_& m);

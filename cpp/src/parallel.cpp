@@ -160,6 +160,25 @@ Pool& shared_pool() {
   return *pool;
 }
 
+// A loop on the threads of a team, which take numbers in the order in which they come.
+struct TeamLoop {
+  Loop& loop;
+  const std::function<bool()>& stop_requested;
+  const std::thread::id caller;
+  std::atomic<int> others{0};
+
+  static void work(void* data) {
+    auto& self = *static_cast<TeamLoop*>(data);
+    const bool outside = !inside_loop;
+    inside_loop = true;
+    if (std::this_thread::get_id() == self.caller)
+      self.loop.work_and_poll(self.stop_requested);
+    else
+      self.loop.work(++self.others);
+    if (outside) inside_loop = false;
+  }
+};
+
 }  // namespace
 
 int available_cpus() {
@@ -174,6 +193,12 @@ void parallel_for(std::ptrdiff_t count, const Execution& execution,
                   const std::function<void(std::ptrdiff_t, int)>& body) {
   Loop loop(count, body);
   const int helpers = static_cast<int>(std::min<std::ptrdiff_t>(execution.threads, count)) - 1;
+  if (helpers > 0 && !inside_loop && execution.team != nullptr) {
+    TeamLoop shared{loop, execution.stop_requested, std::this_thread::get_id()};
+    execution.team(&TeamLoop::work, &shared, static_cast<unsigned>(helpers) + 1, 0);
+    loop.rethrow();
+    return;
+  }
   if (helpers > 0 && !inside_loop) {
     Pool& shared = shared_pool();
     if (const std::unique_lock lock(shared.busy, std::try_to_lock); lock) {
