@@ -85,6 +85,7 @@
 #pragma once
 
 #include "hopfix/affine_hull.hpp"
+#include "hopfix/association.hpp"
 #include "hopfix/attention_dynamics.hpp"
 #include "hopfix/attention_network.hpp"
 #include "hopfix/attention_orbit.hpp"
@@ -107,6 +108,7 @@
 #include "hopfix/network.hpp"
 #include "hopfix/newton.hpp"
 #include "hopfix/parallel.hpp"
+#include "hopfix/random_features.hpp"
 #include "hopfix/retrieval.hpp"
 #include "hopfix/separation.hpp"
 #include "hopfix/separation_kernel.hpp"
