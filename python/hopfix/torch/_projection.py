@@ -62,7 +62,8 @@ def _is_one_norm(projections: list[Projection]) -> bool:
         return True
     return (
         all(
-            type(norm) is nn.LayerNorm
+            norm is not None
+            and type(norm) is nn.LayerNorm
             and norm.eps == getattr(norms[0], "eps", None)
             and (norm.weight is None) == (norm.bias is None)
             and not (norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks)
