@@ -40,7 +40,7 @@ def test_every_paper_has_a_module():
         assert title == paper(name).TITLE
         assert callable(paper(name).run)
     with pytest.raises(
-        ValueError, match="paper: got 'none', need one of 'attention-mean-field', 'uhop'"
+        ValueError, match="paper: got 'none', need one of 'attention-mean-field', 'performer'"
     ):
         paper("none")
 

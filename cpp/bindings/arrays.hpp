@@ -18,6 +18,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "hopfix/checks.hpp"
 #include "hopfix/parallel.hpp"
 
 namespace hopfix::bindings {
@@ -32,27 +33,6 @@ Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) 
   Array<T> array(std::move(shape));
   std::copy(values.begin(), values.end(), array.mutable_data());
   return array;
-}
-
-// The index of the first NaN or infinity, or -1. Looks at exponents in integers, block by block,
-// which compilers vectorise.
-template <class T>
-py::ssize_t first_not_finite(const T* x, py::ssize_t count) {
-  // x * 0 is zero for finite x and NaN otherwise; several sums, so that they run in vectors.
-  constexpr py::ssize_t kBlock = 4096, kParts = 8;
-  for (py::ssize_t first = 0; first < count; first += kBlock) {
-    const py::ssize_t end = std::min(count, first + kBlock);
-    T part[kParts] = {}, sum = 0;
-    py::ssize_t i = first;
-    for (; i + kParts <= end; i += kParts)
-      for (py::ssize_t j = 0; j < kParts; ++j) part[j] += x[i + j] * T(0);
-    for (; i < end; ++i) sum += x[i] * T(0);
-    for (const T each : part) sum += each;
-    if (sum == 0) continue;
-    for (i = first; i < end; ++i)
-      if (!std::isfinite(x[i])) return i;
-  }
-  return -1;
 }
 
 // Execution with Ctrl-C: the calling thread takes the GIL at most every 20 ms to ask Python for

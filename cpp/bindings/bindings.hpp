@@ -5,6 +5,7 @@
 
 namespace hopfix::bindings {
 
+void bind_association(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_classical(pybind11::module_& m);
 void bind_network(pybind11::module_& m);
@@ -14,6 +15,7 @@ void bind_memory(pybind11::module_& m);
 void bind_continuation(pybind11::module_& m);
 void bind_separation(pybind11::module_& m);
 void bind_faces(pybind11::module_& m);
+void bind_features(pybind11::module_& m);
 void bind_kernel(pybind11::module_& m);
 
 }  // namespace hopfix::bindings

@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("available_cpus", &hopfix::available_cpus);
   m.attr("compiler") = compiler();
   m.attr("eigen_version") = HOPFIX_EIGEN_VERSION;
+  hopfix::bindings::bind_association(m);
   hopfix::bindings::bind_attention(m);
   hopfix::bindings::bind_classical(m);
   hopfix::bindings::bind_network(m);
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_core, m) {
   hopfix::bindings::bind_separation(m);
   hopfix::bindings::bind_memory(m);
   hopfix::bindings::bind_faces(m);
+  hopfix::bindings::bind_features(m);
   hopfix::bindings::bind_kernel(m);
   bind_softmax_map(m);
 }

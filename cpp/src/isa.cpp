@@ -1,5 +1,6 @@
 #include "hopfix/isa.hpp"
 
+#include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -45,7 +46,8 @@ std::string join(const std::vector<std::string>& names) {
   return text;
 }
 
-const kernels::Table* selected = nullptr;
+// Atomic: the first computations of several threads may each find the same level.
+std::atomic<const kernels::Table*> selected{nullptr};
 
 }  // namespace
 
@@ -73,11 +75,13 @@ void select(const std::string& name) {
 }
 
 const kernels::Table& table() {
-  if (selected == nullptr) {
+  const kernels::Table* chosen = selected.load(std::memory_order_relaxed);
+  if (chosen == nullptr) {
     const char* name = std::getenv("HOPFIX_ISA");
     select(name == nullptr ? "" : name);
+    chosen = selected.load(std::memory_order_relaxed);
   }
-  return *selected;
+  return *chosen;
 }
 
 }  // namespace hopfix::isa

@@ -45,7 +45,7 @@ class Loop {
     for (std::ptrdiff_t i = next_++; i < count_ && !stopped_; i = next_++) {
       run_one(i, 0);
       if (!stop_requested || Clock::now() - asked < std::chrono::milliseconds(20)) continue;
-      if (stop_requested()) fail(std::make_exception_ptr(Interrupted()));
+      ask(stop_requested);
       asked = Clock::now();
     }
   }
@@ -58,6 +58,15 @@ class Loop {
   void run_one(std::ptrdiff_t index, int worker) {
     try {
       body_(index, worker);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+
+  // What the caller's function throws waits, as all else, until the helpers have left the loop.
+  void ask(const std::function<bool()>& stop_requested) {
+    try {
+      if (stop_requested()) throw Interrupted();
     } catch (...) {
       fail(std::current_exception());
     }
@@ -151,6 +160,25 @@ Pool& shared_pool() {
   return *pool;
 }
 
+// A loop on the threads of a team, which take numbers in the order in which they come.
+struct TeamLoop {
+  Loop& loop;
+  const std::function<bool()>& stop_requested;
+  const std::thread::id caller;
+  std::atomic<int> others{0};
+
+  static void work(void* data) {
+    auto& self = *static_cast<TeamLoop*>(data);
+    const bool outside = !inside_loop;
+    inside_loop = true;
+    if (std::this_thread::get_id() == self.caller)
+      self.loop.work_and_poll(self.stop_requested);
+    else
+      self.loop.work(++self.others);
+    if (outside) inside_loop = false;
+  }
+};
+
 }  // namespace
 
 int available_cpus() {
@@ -165,6 +193,12 @@ void parallel_for(std::ptrdiff_t count, const Execution& execution,
                   const std::function<void(std::ptrdiff_t, int)>& body) {
   Loop loop(count, body);
   const int helpers = static_cast<int>(std::min<std::ptrdiff_t>(execution.threads, count)) - 1;
+  if (helpers > 0 && !inside_loop && execution.team != nullptr) {
+    TeamLoop shared{loop, execution.stop_requested, std::this_thread::get_id()};
+    execution.team(&TeamLoop::work, &shared, static_cast<unsigned>(helpers) + 1, 0);
+    loop.rethrow();
+    return;
+  }
   if (helpers > 0 && !inside_loop) {
     Pool& shared = shared_pool();
     if (const std::unique_lock lock(shared.busy, std::try_to_lock); lock) {

@@ -135,21 +135,6 @@ class KnownPoints {
     list.certificates.push_back(certificate);
   }
 
-  // The degree sum and the strong Morse inequalities, of certified points only.
-  bool audit(ptrdiff_t rank) const {
-    std::vector<std::int64_t> counts(static_cast<size_t>(rank) + 2, 0);
-    for (const Certificate& c : list.certificates) {
-      if (!c.certified() || c.morse_index > rank) return false;
-      ++counts[static_cast<size_t>(c.morse_index)];
-    }
-    std::int64_t alternating = 0, sign = 1;
-    for (ptrdiff_t m = 0; m <= rank; ++m, sign = -sign) {
-      alternating = counts[static_cast<size_t>(m)] - alternating;
-      if (alternating < sign) return false;
-    }
-    return alternating * -sign == 1;
-  }
-
   void truncate(std::int64_t count) {
     if (list.size() <= count) return;
     list.states.resize(static_cast<size_t>(count * dim_));
@@ -251,8 +236,10 @@ class StartSearch {
   // the last find as before it, and eight times that while the audit fails.
   ptrdiff_t goal(ptrdiff_t done, ptrdiff_t last_found) const {
     const ptrdiff_t patience = std::max<ptrdiff_t>(256, last_found);
-    const ptrdiff_t wanted = std::max(sequence_.systematic(),
-                                      last_found + (known_.audit(hull_.rank) ? 1 : 8) * patience);
+    const ptrdiff_t wanted =
+        std::max(sequence_.systematic(),
+                 last_found + (passes_degree_audit(known_.list.certificates, hull_.rank) ? 1 : 8) *
+                                  patience);
     return std::max(done, wanted);
   }
 
@@ -350,6 +337,20 @@ class StartSearch {
 };
 
 }  // namespace
+
+bool passes_degree_audit(const std::vector<Certificate>& certificates, ptrdiff_t dim) {
+  std::vector<std::int64_t> counts(static_cast<size_t>(dim) + 1, 0);
+  for (const Certificate& c : certificates) {
+    if (!c.certified() || c.morse_index > dim) return false;
+    ++counts[static_cast<size_t>(c.morse_index)];
+  }
+  std::int64_t alternating = 0, sign = 1;  // c_m - c_{m-1} + ..., (-1)^m
+  for (ptrdiff_t m = 0; m <= dim; ++m, sign = -sign) {
+    alternating = counts[static_cast<size_t>(m)] - alternating;
+    if (alternating < sign) return false;
+  }
+  return alternating * -sign == 1;
+}
 
 FixedPointList fixed_points_by_starts(const Network<double>& network, const SearchOptions& options,
                                       const Execution& execution) {

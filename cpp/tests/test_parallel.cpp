@@ -75,6 +75,23 @@ void test_stop() {
   CHECK(Clock::now() - began < std::chrono::seconds(5));
 }
 
+void test_stop_that_throws() {
+  std::atomic<int> running{0};
+  const auto stop = []() -> bool { throw std::runtime_error("no answer"); };
+  std::string message;
+  try {
+    parallel_for(100000, Execution{4, stop}, [&](std::ptrdiff_t, int worker) {
+      ++running;
+      std::this_thread::sleep_for(std::chrono::milliseconds(worker == 0 ? 1 : 50));
+      --running;
+    });
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  CHECK(message == "no answer");
+  CHECK(running == 0);
+}
+
 void test_callers_at_once() {
   std::vector<std::thread> callers;
   std::atomic<int> good{0};
@@ -104,6 +121,7 @@ int main() {
   test_exception();
   test_nesting();
   test_stop();
+  test_stop_that_throws();
   test_callers_at_once();
   test_fork();
   return hopfix::test::finish();

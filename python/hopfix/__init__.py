@@ -9,38 +9,50 @@ from hopfix import (
     datasets,
     degree,
     faces,
+    heads,
     kernel,
     mean_field,
+    performer,
     plot,
     queries,
     separation,
     softmax_map,
 )
+from hopfix._compare import MODELS, Compared, MemoryComparison, compare
 from hopfix._config import get_config, show_config
 from hopfix._core import version as __version__
+from hopfix._embedding import get_cmake_dir, get_include
 from hopfix._results import Certificates, Retrieval
 from hopfix.branches import Branch, Branches, BranchEvent
 from hopfix.fixed_points import FixedPoint, FixedPoints, Undecided
 from hopfix.network import Hopfield
 
 __all__ = [
+    "MODELS",
     "Branch",
     "BranchEvent",
     "Branches",
     "Certificates",
+    "Compared",
     "FixedPoint",
     "FixedPoints",
     "Hopfield",
+    "MemoryComparison",
     "Retrieval",
     "Undecided",
     "__version__",
     "classical",
+    "compare",
     "datasets",
     "degree",
     "faces",
+    "get_cmake_dir",
     "get_config",
+    "get_include",
+    "heads",
     "kernel",
     "mean_field",
+    "performer",
     "plot",
     "queries",
     "separation",

@@ -448,3 +448,74 @@ class ContinuousNetwork64:
         self, states: NDArray[np.float64], max_steps: int, tol: float, threads: int
     ) -> _Retrieved64: ...
     def certify(self, states: NDArray[np.float64], threads: int) -> dict[str, Any]: ...
+
+def random_features32(
+    matrix: NDArray[np.float32],
+    rectified: bool,
+    offset: float,
+    rows: NDArray[np.float32],
+    threads: int,
+) -> NDArray[np.float32]: ...
+def transposed_product32(
+    a: NDArray[np.float32], b: NDArray[np.float32], threads: int
+) -> NDArray[np.float32]: ...
+def random_features64(
+    matrix: NDArray[np.float64],
+    rectified: bool,
+    offset: float,
+    rows: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.float64]: ...
+def transposed_product64(
+    a: NDArray[np.float64], b: NDArray[np.float64], threads: int
+) -> NDArray[np.float64]: ...
+
+class AssociationOperands32:
+    def __init__(
+        self,
+        queries: NDArray[np.float32],
+        patterns: NDArray[np.float32],
+        values: NDArray[np.float32],
+        pattern_bias: NDArray[np.float32] | None,
+        bias: NDArray[np.float32] | None,
+        beta: NDArray[np.float32],
+        max_steps: NDArray[np.int64],
+        tolerance: NDArray[np.float64],
+    ) -> None: ...
+
+class AssociationOperands64:
+    def __init__(
+        self,
+        queries: NDArray[np.float64],
+        patterns: NDArray[np.float64],
+        values: NDArray[np.float64],
+        pattern_bias: NDArray[np.float64] | None,
+        bias: NDArray[np.float64] | None,
+        beta: NDArray[np.float64],
+        max_steps: NDArray[np.int64],
+        tolerance: NDArray[np.float64],
+    ) -> None: ...
+
+def associate(
+    operands: AssociationOperands32 | AssociationOperands64,
+    out: NDArray[np.floating[Any]],
+    steps: NDArray[np.int64],
+    states: NDArray[np.floating[Any]] | None,
+    log_sums: NDArray[np.floating[Any]] | None,
+    threads: int,
+    team: int,
+) -> int: ...
+def associate_adjoint(
+    operands: AssociationOperands32 | AssociationOperands64,
+    out: NDArray[np.floating[Any]],
+    steps: NDArray[np.int64],
+    states: NDArray[np.floating[Any]],
+    log_sums: NDArray[np.floating[Any]],
+    out_cotangents: NDArray[np.floating[Any]],
+    query_gradient: NDArray[np.floating[Any]],
+    pattern_gradient: NDArray[np.floating[Any]],
+    value_gradient: NDArray[np.floating[Any]],
+    beta_gradient: NDArray[np.float64],
+    threads: int,
+    team: int,
+) -> int: ...

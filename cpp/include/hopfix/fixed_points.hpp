@@ -1,6 +1,7 @@
 // Searches for fixed points of f, of every Morse index.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -36,9 +37,14 @@ struct SearchOptions {
 // their certificates: a limit inside half the uniqueness ball of a known point is that point. The
 // search goes on until the degree sum and the Morse inequalities hold and a share of the starts
 // as large as all before it has found nothing new. It cannot know that it is complete.
-// The result does not depend on the number of threads.
+// The result does not depend on the number of threads. Throws std::runtime_error where a thread
+// does not compute in round-to-nearest with gradual underflow.
 FixedPointList fixed_points_by_starts(const Network<double>& network, const SearchOptions& options,
                                       const Execution& execution);
+
+// Whether points are all certified and their Morse indices pass the degree sum and the strong Morse
+// inequalities in `dim` dimensions: necessary for a complete list, not sufficient.
+bool passes_degree_audit(const std::vector<Certificate>& certificates, std::ptrdiff_t dim);
 
 // Whether patterns are orthogonal with equal norms and log-weights are equal, up to rounding:
 // x_i . x_j within `tolerance` |x_1|^2 of |x_1|^2 delta_ij. O(n^2 dim).

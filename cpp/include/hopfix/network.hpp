@@ -8,6 +8,10 @@
 // state's result is the same alone, in any batch and on any number of threads.
 // Accuracy: logits to (dim + 2) u beta |x_i| |xi|, averages to about (96 + n / 96) u max|x|, with
 // u the unit roundoff of T and exp good to 1.5 ulp.
+//
+// What computes may throw Interrupted (parallel.hpp) and std::bad_alloc, as everywhere in this
+// library, and std::invalid_argument for a wrong HOPFIX_ISA (isa.hpp); arguments are trusted, see
+// checks.hpp.
 #pragma once
 
 #include <cstddef>
@@ -125,7 +129,8 @@ class Network {
 
   // out (count) = the largest eigenvalue of J(states), in double precision: for min(n, dim) <= 64
   // by a dense solver, else by Lanczos, O(steps n dim), with an estimated relative error of 1e-10
-  // (1e-8 for float), from below: a step reads the patterns once.
+  // (1e-8 for float), from below: a step reads the patterns once. Throws std::runtime_error where
+  // the eigenvalue iteration does not converge.
   void spectral_radius(const T* states, std::ptrdiff_t count, T* out,
                        const Execution& execution) const;
 

@@ -18,19 +18,27 @@ struct Interrupted : std::exception {
   const char* what() const noexcept override { return "interrupted"; }
 };
 
+// Runs work(data) on the calling thread and on others, `threads` in all or fewer, and returns when
+// all have: GOMP_parallel of the OpenMP run-time library of GCC.
+using Team = void (*)(void (*work)(void*), void* data, unsigned threads, unsigned flags);
+
 // How to run: the number of threads (the caller included) and, optionally, a function that the
-// calling thread asks about every 20 ms whether to stop.
+// calling thread asks about every 20 ms whether to stop. With a team, loops run on its threads
+// instead of the pool's: where the caller's other work keeps a pool of its own spinning, two pools
+// would get in each other's way.
 struct Execution {
   int threads = 1;
   std::function<bool()> stop_requested;
+  Team team = nullptr;
 };
 
 // CPUs in the affinity mask of the process.
 int available_cpus();
 
 // Calls body(index, worker) for 0 <= index < count; 0 <= worker < execution.threads names the
-// running thread, for scratch memory. The first exception of a body is rethrown; Interrupted is
-// thrown when a stop was requested.
+// running thread, for scratch memory. The first exception of a body or of stop_requested is
+// rethrown when no body runs any more; Interrupted is thrown when a stop was requested,
+// std::system_error where a thread cannot be started.
 void parallel_for(std::ptrdiff_t count, const Execution& execution,
                   const std::function<void(std::ptrdiff_t index, int worker)>& body);
 

@@ -22,6 +22,8 @@ struct Retrieval {
 // the update is proved to be a contraction the iteration is accelerated (src/anderson.hpp), and
 // near an attractor of the network it is over (src/attractors.hpp): it ends in the fixed point of
 // the plain one. What max_steps cuts short is the result of plain updates, to the bit.
+// max_steps and tol at least 0, below 2^62 and finite. Throws Interrupted when a stop was
+// requested.
 template <class T>
 Retrieval<T> retrieve(const Network<T>& network, const T* states, std::ptrdiff_t count,
                       std::int64_t max_steps, double tol, const Execution& execution);

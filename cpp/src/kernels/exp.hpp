@@ -1,4 +1,4 @@
-// exp for the exponents a softmax meets: x <= 0.
+// exp for the exponents a softmax meets, x <= 0, and for any.
 //
 // Method: n = round(x / ln 2), r = x - n ln 2 by Cody and Waite (1980) in two parts, then
 // exp(r) = 1 + r + r^2 q(r) with q minimax (Remez) on |r| <= 1.0005 (ln 2)/2: relative error
@@ -25,6 +25,7 @@ struct ExpConstants<float> {
   static constexpr float ln2_low = -2.12194440e-4f;
   static constexpr float round_shift = 12582912.0f;  // 1.5 * 2^23
   static constexpr float lowest = -104.0f;           // exp rounds to zero from here down
+  static constexpr float highest = 89.0f;            // exp overflows from here up
   static constexpr int mantissa_bits = 23;
   static constexpr std::uint32_t exponent_bias = 127;
   static constexpr float q[] = {0.4999999343f, 0.1666652092f, 0.04166839816f, 0.008368682041f,
@@ -38,6 +39,7 @@ struct ExpConstants<double> {
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double round_shift = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double lowest = -746.0;
+  static constexpr double highest = 710.0;
   static constexpr int mantissa_bits = 52;
   static constexpr std::uint64_t exponent_bias = 1023;
   static constexpr double q[] = {0.5000000000000010562,     0.1666666666666641087,
@@ -100,6 +102,12 @@ inline Vec<T> exp(Vec<T> x) {
   for (int i = degree - 1; i >= 0; --i) q = fma(q, r, broadcast<T>(C::q[i]));
   const Vec<T> value = fma(r * r, q, r) + broadcast<T>(T(1));
   return scale(value, n, shifted);
+}
+
+// The same for x of either sign; +inf where it overflows.
+template <class T>
+inline Vec<T> exp_any(Vec<T> x) {
+  return exp<T>(min(broadcast<T>(ExpConstants<T>::highest), x));
 }
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -15,6 +15,7 @@ extern const SimilarityTable similarity;
 extern const AttentionKernels attention[kAttentionShapes];
 extern const PanelTable panels;
 extern const BinaryKernels binary;
+extern const AssociationTable association;
 extern const Table table;
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -116,5 +116,9 @@ template <class V>
 inline V max(V x, V y) {
   return x > y ? x : y;
 }
+template <class V>
+inline V min(V x, V y) {
+  return x < y ? x : y;
+}
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

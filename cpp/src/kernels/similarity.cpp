@@ -1,4 +1,5 @@
 // Scores of keys against tiles of queries, and averages of values, of one instruction-set level.
+#include "exp.hpp"
 #include "level.hpp"
 #include "wide_queries.hpp"
 
@@ -122,6 +123,40 @@ void mix(const T* values, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdi
   Wide<T, V>::mix(values, stride, rows, dim, p, ones, means);
 }
 
+// out[i * stride + b] = of(tile[i * lanes + b], i) for b < width.
+template <class T, int V, class Function>
+inline void each(const T* tile, std::ptrdiff_t rows, T* out, std::ptrdiff_t stride,
+                 std::ptrdiff_t width, const Function& of) {
+  constexpr int W = kLanes<T>;
+  for (std::ptrdiff_t i = 0; i < rows; ++i) {
+    if (width == V * W) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v)
+        store(out + i * stride + v * W, of(load(tile + (i * V + v) * W), i));
+    } else {
+      for (int v = 0; v * W < width; ++v)
+        store_some(out + i * stride + v * W, of(load(tile + (i * V + v) * W), i),
+                   least(W, width - v * W));
+    }
+  }
+}
+
+template <class T, int V>
+void exponentials(const T* tile, std::ptrdiff_t rows, const T* shifts, T factor, T* out,
+                  std::ptrdiff_t stride, std::ptrdiff_t width) {
+  const Vec<T> by = broadcast(factor);
+  each<T, V>(tile, rows, out, stride, width,
+             [=](Vec<T> x, std::ptrdiff_t i) { return by * exp_any<T>(x - broadcast(shifts[i])); });
+}
+
+template <class T, int V>
+void rectified(const T* tile, std::ptrdiff_t rows, T offset, T factor, T* out,
+               std::ptrdiff_t stride, std::ptrdiff_t width) {
+  const Vec<T> by = broadcast(factor), zero = broadcast(T(0)), more = broadcast(offset);
+  each<T, V>(tile, rows, out, stride, width,
+             [=](Vec<T> x, std::ptrdiff_t) { return by * (max(zero, x) + more); });
+}
+
 template <class T, int V>
 void to_rows(const T* tile, std::ptrdiff_t count, std::ptrdiff_t length, std::ptrdiff_t stride,
              T* rows) {
@@ -153,8 +188,8 @@ void to_tile(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::pt
 
 template <class T, int V>
 constexpr SimilarityKernels<T> shape() {
-  return {V * kLanes<T>,      score<T, V, Dot>,   score<T, V, NegSquaredL2>,
-          score<T, V, NegL2>, score<T, V, NegL1>, mix<T, V>,
+  return {V * kLanes<T>,      score<T, V, Dot>, score<T, V, NegSquaredL2>, score<T, V, NegL2>,
+          score<T, V, NegL1>, mix<T, V>,        exponentials<T, V>,        rectified<T, V>,
           to_rows<T, V>,      to_tile<T, V>};
 }
 

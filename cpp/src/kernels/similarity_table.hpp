@@ -36,6 +36,13 @@ struct SimilarityKernels {
   // the block is formed first; rows without weight leave it as it is.
   void (*mix)(const T* values, std::ptrdiff_t stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
               const T* p, T* means);
+  // out[i * stride + b] = factor exp(tile[i * lanes + b] - shifts[i]) for b < width, of any
+  // exponent.
+  void (*exponentials)(const T* tile, std::ptrdiff_t rows, const T* shifts, T factor, T* out,
+                       std::ptrdiff_t stride, std::ptrdiff_t width);
+  // out[i * stride + b] = factor (max(tile[i * lanes + b], 0) + offset) for b < width.
+  void (*rectified)(const T* tile, std::ptrdiff_t rows, T offset, T factor, T* out,
+                    std::ptrdiff_t stride, std::ptrdiff_t width);
   // rows[b * stride + i] = tile[i * lanes + b] for b < count, i < length.
   void (*to_rows)(const T* tile, std::ptrdiff_t count, std::ptrdiff_t length, std::ptrdiff_t stride,
                   T* rows);

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "association_table.hpp"
 #include "attention_table.hpp"
 #include "binary_table.hpp"
 #include "derivative_table.hpp"
@@ -141,6 +142,7 @@ struct Table {
   const AttentionKernels* attention;
   const PanelTable* panels;
   const BinaryKernels* binary;
+  const AssociationTable* association;
   ExpFunction<float> exp32;
   ExpFunction<double> exp64;
   ExpFunction<float> tanh32;  // of any numbers

@@ -18,6 +18,7 @@ __all__ = ["PAPERS", "Progress", "Report", "Table", "paper"]
 
 PAPERS = {
     "attention-mean-field": "Dynamical Mean-Field Theory of Self-Attention Neural Networks",
+    "performer": "Looking at the Performer from a Hopfield point of view",
     "uhop": "Uniform Memory Retrieval with Larger Capacity for Modern Hopfield Models",
     "unstable-fixed-points": "On Unstable Fixed Points in Modern Continuous Hopfield Networks",
 }

@@ -1,0 +1,397 @@
+"""Retrieval through random features; public as `hopfix.performer.Performer`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix import _core
+from hopfix._arrays import (
+    FloatArray,
+    as_integer,
+    as_nonnegative,
+    as_patterns,
+    as_positive,
+    as_real,
+    as_states,
+)
+from hopfix._config import resolve_threads
+from hopfix._features import RandomFeatures
+from hopfix._results import Retrieval
+from hopfix.network import Hopfield
+
+# What remove() may multiply the rounding of a state by.
+_MOST_AMPLIFICATION = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """What the features of one draw hold of all patterns.
+
+    With the positive s_j = √r Σ_i φ_j(k_i): `log_sums` (r,) are log s_j, and `means` (r, d) the
+    averages Σ_i φ_j(k_i) x_i / Σ_i φ_j(k_i), all float64.
+    """
+
+    log_sums: FloatArray
+    means: FloatArray
+
+    def plus(self, other: FeatureState) -> FeatureState:
+        """Return the state of the patterns of both."""
+        log_sums = np.logaddexp(self.log_sums, other.log_sums)
+        share = np.exp(other.log_sums - log_sums)[:, None]
+        return FeatureState(log_sums, self.means + share * (other.means - self.means))
+
+    def minus(self, other: FeatureState) -> FeatureState:
+        """Return the state without the patterns of the other."""
+        share = np.exp(np.minimum(other.log_sums - self.log_sums, 0.0))
+        if (1.0 - share).min() * _MOST_AMPLIFICATION < 1.0:
+            raise ValueError(
+                "patterns: what would be left of a feature is below a millionth of it, where "
+                "rounding takes over; need patterns that the memory holds, and not nearly all of "
+                "it: build a new Performer of those to keep"
+            )
+        log_sums = self.log_sums + np.log1p(-share)
+        ratio = np.exp(other.log_sums - log_sums)[:, None]
+        return FeatureState(log_sums, self.means + ratio * (self.means - other.means))
+
+
+def _weighted_sums(weights: FloatArray, values: FloatArray, threads: int) -> FloatArray:
+    """Return weightsᵀ values, (m, d), for (n, m) and (n, d) of one dtype."""
+    product: Any = (
+        _core.transposed_product32 if values.dtype == np.float32 else _core.transposed_product64
+    )
+    return np.asarray(product(weights, values, threads))
+
+
+def exponential_state(
+    features: RandomFeatures, keys: FloatArray, values: FloatArray, beta: float, threads: int
+) -> FeatureState:
+    """Accumulate positive features as a retrieval: feature j averages the store with its row.
+
+    Σ_i exp(√β w_j·k_i − β‖k_i‖²/2) x_i is the softmax average at the query w_j, inverse
+    temperature √β and log-weights −β‖k_i‖²/2: no exponent is ever out of range.
+    """
+    root = math.sqrt(beta)
+    log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
+    matrix = features.matrix
+    network = Hopfield(keys, root, log_weights=log_weights, num_threads=threads)
+    squares = np.einsum("jk,jk->j", matrix, matrix)
+    log_sums = root * (squares / 2 - network.energy(matrix))
+    if values is not keys:
+        network = Hopfield(keys, root, log_weights=log_weights, values=values, num_threads=threads)
+    return FeatureState(log_sums, network.update(matrix))
+
+
+def rectified_state(
+    features: RandomFeatures, keys: FloatArray, values: FloatArray, beta: float, threads: int
+) -> FeatureState:
+    """Accumulate "relu" features by products."""
+    phi = features.transform(math.sqrt(beta) * keys) * math.sqrt(features.n_features)
+    with np.errstate(divide="ignore"):
+        sums = phi.sum(axis=0)
+        log_sums = np.log(sums)
+    safe = np.where(sums > 0, sums, 1.0)[:, None]
+    return FeatureState(log_sums, _weighted_sums(phi, values, threads) / safe)
+
+
+class FeatureMemory:
+    """One draw of features with its state, reading queries in one dtype."""
+
+    def __init__(
+        self,
+        features: RandomFeatures,
+        state: FeatureState,
+        beta: float,
+        dtype: np.dtype[np.generic],
+    ) -> None:
+        self._features, self.state, self._root = features, state, math.sqrt(beta)
+        top = state.log_sums.max()
+        if features.kind == "relu":
+            self._sums = np.exp(state.log_sums - top).astype(dtype)
+            self._means = state.means.astype(dtype)
+        else:
+            self._network = Hopfield(
+                features.matrix.astype(dtype, copy=False),
+                self._root,
+                log_weights=(state.log_sums - top).astype(dtype),
+                values=state.means.astype(dtype, copy=False),
+                num_threads=features._threads,
+            )
+
+    def update(self, queries: FloatArray) -> FloatArray:
+        """Return the estimates, (count, d)."""
+        if self._features.kind != "relu":
+            return self._network.update(queries)
+        columns = np.ascontiguousarray(self.weights(queries).T)
+        return _weighted_sums(columns, self._means, self._features._threads)
+
+    def weights(self, queries: FloatArray) -> FloatArray:
+        """Return the shares of the features in the estimates, (count, r), rows of sum 1."""
+        if self._features.kind != "relu":
+            return self._network.weights(queries)
+        phi = self._features.transform(queries.dtype.type(self._root) * queries) * self._sums
+        total = phi.sum(axis=1, keepdims=True)
+        if not total.all():
+            raise ValueError(
+                'features: all "relu" features of a state vanish; need an offset above 0'
+            )
+        return np.asarray(phi / total)
+
+    def standard_error(self, queries: FloatArray) -> FloatArray:
+        """Return (count,) standard errors of the estimates, as if features were independent."""
+        p = self.weights(queries).astype(np.float64, copy=False)
+        squares = p * p
+        means = self.state.means
+        states = p @ means
+        around = (
+            squares @ np.einsum("jk,jk->j", means, means)
+            - 2 * np.einsum("bk,bk->b", squares @ means, states)
+            + squares.sum(axis=1) * np.einsum("bk,bk->b", states, states)
+        )
+        r = self._features.n_features
+        return np.asarray(np.sqrt(np.maximum(around, 0.0) * (r / (r - 1) if r > 1 else np.inf)))
+
+
+class Performer:
+    """Retrieval in linear time: f(ξ) ≈ Σ_i φ(√β x_i)·φ(√β ξ) x_i / Σ_i φ(√β x_i)·φ(√β ξ).
+
+    The patterns are read once, in O(N r d); then an update costs O(r d), whatever N. Sources:
+    Choromanski et al., "Rethinking Attention with Performers" (2021); "Looking at the Performer
+    from a Hopfield point of view", Eq. 23.
+
+    With positive features this is itself a modern Hopfield network, which is how it is computed: r
+    random keys w_j, read at √β, whose values are what the store answers to w_j. So exponents need
+    no shift common to all keys, and nothing overflows.
+
+    Args:
+        patterns: (N, d); not kept. Their dtype is that of results, as in `Hopfield`; the state is
+            accumulated in double precision.
+        beta: β > 0.
+        features: `RandomFeatures` of dimension d.
+        draws: >= 1; independent draws of the features, of which updates are the average.
+        sparsify_above: components above it are set to zero in keys and queries, not in values
+            (the source's sparse Performer has +0.5).
+        num_threads: as in `Hopfield`.
+
+    "exp" and "cosh" estimate the softmax network of β. Their variance grows like exp(β‖x + ξ‖²)
+    (`RandomFeatures.relative_variance`): `update` and `retrieve` give a RuntimeWarning when the
+    kernel between a state and its estimate has a relative variance above 1, where the estimate is
+    worth nothing. "relu" estimates another network, of the arc-cosine kernel.
+
+    An object is immutable; `add` and `remove` return a new one.
+    """
+
+    def __init__(
+        self,
+        patterns: npt.ArrayLike,
+        beta: float,
+        features: RandomFeatures,
+        draws: int = 1,
+        sparsify_above: float | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> None:
+        rows = as_patterns("patterns", patterns)
+        beta = as_positive("beta", beta)
+        if not isinstance(features, RandomFeatures):
+            raise TypeError(f"features: got {type(features).__name__}, need RandomFeatures")
+        if features.dim != rows.shape[1]:
+            raise ValueError(
+                f"features: got dimension {features.dim}, need that of the patterns, "
+                f"{rows.shape[1]}"
+            )
+        draws = as_integer("draws", draws, 1)
+        threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
+        all_features = tuple(features.redraw(draw) for draw in range(draws))
+        self._settle(all_features, beta, threshold, rows.dtype, resolve_threads(num_threads))
+        self._remember(rows.shape[0], self._states_of(rows))
+
+    def _settle(
+        self,
+        features: tuple[RandomFeatures, ...],
+        beta: float,
+        sparsify_above: float | None,
+        dtype: np.dtype[np.generic],
+        threads: int,
+    ) -> None:
+        self._features, self._beta, self._dtype = features, beta, dtype
+        self._sparsify_above, self._threads = sparsify_above, threads
+
+    def _remember(self, size: int, states: list[FeatureState]) -> None:
+        self._size = size
+        self._memories = [
+            FeatureMemory(features, state, self._beta, self._dtype)
+            for features, state in zip(self._features, states, strict=True)
+        ]
+
+    def _states_of(self, rows: FloatArray) -> list[FeatureState]:
+        values = rows.astype(np.float64, copy=False)
+        keys = self._sparsified(values)
+        accumulate = rectified_state if self._features[0].kind == "relu" else exponential_state
+        return [
+            accumulate(features, keys, values, self._beta, self._threads)
+            for features in self._features
+        ]
+
+    def _sparsified(self, rows: FloatArray) -> FloatArray:
+        if self._sparsify_above is None:
+            return rows
+        return np.asarray(np.where(rows > self._sparsify_above, rows.dtype.type(0), rows))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __repr__(self) -> str:
+        return (
+            f"Performer({self._size} patterns, beta={self._beta:g}, {self._features[0]!r}, "
+            f"draws={self.draws})"
+        )
+
+    @property
+    def beta(self) -> float:
+        """The inverse temperature β."""
+        return self._beta
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """float32 or float64."""
+        return self._dtype
+
+    @property
+    def features(self) -> RandomFeatures:
+        """The features of the first draw."""
+        return self._features[0]
+
+    @property
+    def draws(self) -> int:
+        """The number of draws."""
+        return len(self._features)
+
+    def add(self, patterns: npt.ArrayLike) -> Performer:
+        """Return a memory that holds these (n, d) patterns, too; O(n r d)."""
+        rows = self._rows(patterns)
+        return self._with(self._size + rows.shape[0], FeatureState.plus, rows)
+
+    def remove(self, patterns: npt.ArrayLike) -> Performer:
+        """Return a memory without these (n, d) patterns, which this one must hold; O(n r d).
+
+        Rounding is multiplied by how much smaller the features get; above a million: ValueError.
+        What the memory holds is not known to it: removing other patterns gives a memory of a
+        negative number of them.
+        """
+        rows = self._rows(patterns)
+        if rows.shape[0] >= self._size:
+            raise ValueError(
+                f"patterns: got {rows.shape[0]} of {self._size} to remove, need fewer than all"
+            )
+        return self._with(self._size - rows.shape[0], FeatureState.minus, rows)
+
+    def _rows(self, patterns: npt.ArrayLike) -> FloatArray:
+        rows = as_patterns("patterns", patterns)
+        if rows.shape[1] != self.features.dim:
+            raise ValueError(f"patterns: got dimension {rows.shape[1]}, need {self.features.dim}")
+        return rows.astype(self._dtype, copy=False)
+
+    def _with(self, size: int, combine: object, rows: FloatArray) -> Performer:
+        assert callable(combine)
+        other: Performer = object.__new__(Performer)
+        other._settle(self._features, self._beta, self._sparsify_above, self._dtype, self._threads)
+        states = [
+            combine(memory.state, state)
+            for memory, state in zip(self._memories, self._states_of(rows), strict=True)
+        ]
+        other._remember(size, states)
+        return other
+
+    def update(self, states: npt.ArrayLike) -> FloatArray:
+        """Return the estimate of f(ξ), shape (..., d), for states of shape (..., d)."""
+        flat, leading = self._flat(states)
+        estimates = self._update(flat)
+        self._warn_of(self._variance(flat, estimates))
+        return estimates.reshape((*leading, -1))
+
+    def retrieve(
+        self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
+    ) -> Retrieval:
+        """Update until ‖f(ξ) − ξ‖₂ <= tol·max(1, ‖ξ‖₂), each query by itself, in plain steps.
+
+        tol: default 1e-6 (float32) and 1e-12 (float64). The map is the estimate, the same in all
+        steps.
+        """
+        flat, leading = self._flat(states)
+        max_steps = as_integer("max_steps", max_steps, 0)
+        default = 1e-6 if self._dtype == np.float32 else 1e-12
+        tol = default if tol is None else as_nonnegative("tol", tol)
+        states_now, following = flat.copy(), self._update(flat)
+        variance = self._variance(flat, following)
+        steps = np.zeros(len(flat), np.int64)
+        residual = np.linalg.norm(following - states_now, axis=1)
+        for _ in range(max_steps):
+            lengths = np.linalg.norm(states_now, axis=1)
+            (moving,) = np.nonzero(residual > tol * np.maximum(1.0, lengths))
+            if not moving.size:
+                break
+            states_now[moving] = following[moving]
+            following[moving] = self._update(states_now[moving])
+            residual[moving] = np.linalg.norm(following[moving] - states_now[moving], axis=1)
+            steps[moving] += 1
+        self._warn_of(np.maximum(variance, self._variance(states_now, following)))
+        converged = residual <= tol * np.maximum(1.0, np.linalg.norm(states_now, axis=1))
+        return Retrieval(
+            states_now.reshape((*leading, -1)),
+            steps.reshape(leading),
+            converged.reshape(leading),
+            residual.astype(self._dtype, copy=False).reshape(leading),
+        )
+
+    def error_estimate(self, states: npt.ArrayLike) -> FloatArray:
+        """Return the standard error of `update`, shape (...,), in the 2-norm of the state.
+
+        Of several draws: from their spread. Of one: of a ratio of means of r independent features,
+        to first order, which is too large for orthogonal and "cosh" features. Either is blind to
+        what no feature has met: see `predicted_error` for what follows from patterns and β.
+        """
+        flat, leading = self._flat(states)
+        queries = self._sparsified(flat)
+        if self.draws == 1:
+            error = self._memories[0].standard_error(queries)
+        else:
+            each = np.stack([memory.update(queries) for memory in self._memories])
+            square = each.var(axis=0, ddof=1, dtype=np.float64).sum(axis=-1)
+            error = np.sqrt(square / self.draws)
+        return error.astype(self._dtype, copy=False).reshape(leading)
+
+    def _flat(self, states: npt.ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
+        return as_states("states", states, self.features.dim, self._dtype)
+
+    def _update(self, flat: FloatArray) -> FloatArray:
+        queries = self._sparsified(flat)
+        total = self._memories[0].update(queries)
+        for memory in self._memories[1:]:
+            total = total + memory.update(queries)
+        return np.asarray(total / flat.dtype.type(self.draws))
+
+    def _variance(self, states: FloatArray, estimates: FloatArray) -> FloatArray:
+        """Return the relative variance of the kernel between states and estimates, (count,)."""
+        if self.features.kind == "relu":
+            return np.zeros(len(states))
+        root = math.sqrt(self._beta)
+        queries, keys = self._sparsified(states), self._sparsified(estimates)
+        return self.features.relative_variance(root * queries, root * keys) / self.draws
+
+    def _warn_of(self, variance: FloatArray) -> None:
+        worthless = int((variance > 1).sum())
+        if worthless:
+            warnings.warn(
+                f"Performer: worthless estimates for {worthless} of {len(variance)} states: at "
+                f"beta={self._beta:g} the kernel between a state and its estimate has a relative "
+                f"variance of up to {variance.max():.1e}, need below 1; scale states and patterns "
+                "down, lower beta, take more features or draws, or use Hopfield",
+                RuntimeWarning,
+                stacklevel=3,
+            )

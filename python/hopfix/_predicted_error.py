@@ -1,0 +1,103 @@
+"""What accuracy random features will have; public in `hopfix.performer`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_states
+from hopfix._features import as_kind
+
+_ROWS = 1024  # of the N × N matrix at a time
+
+
+def _pulls(patterns: FloatArray, log_weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return p_i (x_i − Σ_k p_k x_k) as exp(scales_i) vectors_i, even where p is nearly one-hot.
+
+    The sum is Σ_k p_k (x_i − x_k): for the heaviest pattern, that of the others alone.
+    """
+    first = int(log_weights.argmax())
+    shares = np.exp(log_weights - log_weights[first])
+    vectors = patterns * shares.sum() - shares @ patterns
+    scales = log_weights + log_weights[first]
+    if len(patterns) > 1:
+        others = np.delete(log_weights, first)
+        shares = np.exp(others - others.max())
+        vectors[first] = shares @ (patterns[first] - np.delete(patterns, first, axis=0))
+        scales[first] = log_weights[first] + others.max()
+    return scales, vectors
+
+
+def _log_variance(patterns: FloatArray, state: FloatArray, beta: float, kind: str) -> float:
+    """Return the logarithm of r times the variance of the estimate, to first order."""
+    logits = beta * (patterns @ state)
+    shifted = logits - logits.max()
+    scales, vectors = _pulls(patterns, shifted - math.log(np.exp(shifted).sum()))
+    sums = math.sqrt(beta) * (patterns + state)
+    # No exponent a_i·a_k + scales_i + scales_k is above the largest with i = k.
+    top = float((np.square(sums).sum(axis=1) + 2 * scales).max())
+    total = 0.0
+    for begin in range(0, len(patterns), _ROWS):
+        block = slice(begin, begin + _ROWS)
+        inner = sums[block] @ sums.T
+        shift = scales[block, None] + scales - top
+        covariance = np.exp(inner + shift) - np.exp(shift)
+        if kind == "cosh":
+            covariance += np.exp(shift - inner) - np.exp(shift)
+        total += float(np.einsum("ij,ij->", covariance, vectors[block] @ vectors.T))
+    return top + math.log(total) if total > 0 else -math.inf
+
+
+def _log_variances(
+    patterns: npt.ArrayLike, beta: float, states: npt.ArrayLike, kind: str
+) -> tuple[FloatArray, tuple[int, ...]]:
+    rows = as_patterns("patterns", patterns).astype(np.float64, copy=False)
+    beta = as_positive("beta", beta)
+    if as_kind(kind) == "relu":
+        raise ValueError('kind: no formula exists for "relu", need "exp" or "cosh"')
+    flat, leading = as_states("states", states, rows.shape[1], np.dtype(np.float64))
+    return np.array([_log_variance(rows, state, beta, kind) for state in flat]), leading
+
+
+def predicted_error(
+    patterns: npt.ArrayLike,
+    beta: float,
+    states: npt.ArrayLike,
+    n_features: int,
+    *,
+    kind: str = "exp",
+) -> FloatArray:
+    """Return the standard error that `Performer` has at the states, (...,) float64, in the 2-norm.
+
+    With a_i = √β (x_i + ξ), exact weights p and update f: Var = r^(−1) Σ_ik p_i p_k
+    (exp(a_i·a_k) − 1) (x_i − f)·(x_k − f), the first order in 1/r for independent rows ("cosh":
+    2 (cosh(a_i·a_k) − 1) instead); orthogonal rows have less. Where the answer is not small beside
+    the patterns, only that it is not small means something. O(N² d) a state.
+    """
+    count = as_integer("n_features", n_features, 1)
+    logs, leading = _log_variances(patterns, beta, states, kind)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp((logs - math.log(count)) / 2).reshape(leading))
+
+
+def features_needed(
+    patterns: npt.ArrayLike,
+    beta: float,
+    states: npt.ArrayLike,
+    error: float,
+    *,
+    kind: str = "exp",
+) -> float:
+    """Return the least number of features with `predicted_error` <= error at all the states.
+
+    An integer as a float, even for "cosh"; inf where it is above 1e300: there is no hope.
+    """
+    error = as_positive("error", error)
+    logs, _ = _log_variances(patterns, beta, states, kind)
+    top = float(logs.max(initial=-math.inf)) - 2 * math.log(error)
+    if top > math.log(1e300):
+        return math.inf
+    unit = 2 if kind == "cosh" else 1
+    return float(max(unit, unit * math.ceil(math.exp(top) / unit)))
