@@ -148,7 +148,7 @@ def measure(arguments: argparse.Namespace, dtype: type) -> None:
             "hopfix": lambda: net.retrieve(states, "asynchronous").states,
             "batch": lambda: asynchronous_batch(weights, states.copy()),
         },
-        1,
+        arguments.rounds,
     )
     start = time.perf_counter()
     answer = asynchronous_query(weights, states[:_FEW])
