@@ -93,6 +93,8 @@ def problem(n, d, batch, seed, *, kind="random", bias=False):
     b = rng.integers(-4, 5, size=d) * n / 2 if bias else np.zeros(d)
     S = X[rng.integers(n, size=batch)] * np.where(rng.random((batch, d)) < 0.2, -1, 1)
     S[::2] = rng.choice([-1, 1], size=S[::2].shape)
+    if kind == "balanced":  # all fields of the first query are about the bias
+        b = X.T @ (X @ S[0]) + rng.integers(-n, n + 1, size=d)
     return X, b, S
 
 
@@ -189,27 +191,26 @@ def sweeps_by_overlaps(X, b, S, max_steps, zero_diagonal, order_of):
     return S, steps
 
 
-# Several tiles of queries; overlaps of several digits, and more chunks than couplings are kept of;
+# Several tiles of queries; overlaps of several digits; more chunks than couplings are kept of;
 # couplings beyond 16 bits; fields of several sums.
 @pytest.mark.parametrize("order", ["cyclic", "random"])
 @pytest.mark.parametrize("zero_diagonal", [False, True])
 @pytest.mark.parametrize(
-    ("n", "d", "batch", "kind"),
+    ("n", "d", "batch", "kind", "most"),
     [
-        (60, 700, 45, "random"),
-        (64, 385, 9, "opposite"),
-        (30, 20_000, 10, "close"),
-        (40_000, 130, 5, "equal"),
-        (40_000, 20, 5, "random"),
-        (3000, 256, 11, "random"),
+        (60, 700, 90, "random", 12),
+        (64, 385, 9, "opposite", 5),
+        (30, 20_000, 6, "close", 2),
+        (30, 17_000, 2, "balanced", 2),
+        (40_000, 130, 5, "equal", 3),
+        (40_000, 20, 5, "random", 3),
+        (3000, 256, 11, "random", 5),
     ],
 )
-def test_many_and_large_sweeps_are_the_twins(n, d, batch, kind, zero_diagonal, order):
+def test_many_and_large_sweeps_are_the_twins(n, d, batch, kind, most, zero_diagonal, order):
     X, b, S = problem(n, d, batch, 4, kind=kind, bias=True)
-    most = 3
-    found = BinaryHopfield(X, b, zero_diagonal, num_threads=2).retrieve(
-        S, "asynchronous", order, seed=11, max_steps=most
-    )
+    net = BinaryHopfield(X, b, zero_diagonal, num_threads=2)
+    found = net.retrieve(S, "asynchronous", order, seed=11, max_steps=most)
     order_of = (lambda k: range(d)) if order == "cyclic" else (lambda k: shuffle(d, 11, k))
     states, steps = sweeps_by_overlaps(X, b, S, most, zero_diagonal, order_of)
     np.testing.assert_array_equal(found.states, states)
@@ -312,6 +313,17 @@ def test_results_do_not_depend_on_batch_or_threads():
     for q in (0, 17, 39):
         for got, want in zip(calls(net, S[q]), many, strict=True):
             np.testing.assert_array_equal(got, want[q])
+
+
+@pytest.mark.parametrize("order", ["cyclic", "random"])
+def test_more_queries_than_a_slice_holds_are_swept_alike(order):
+    X, b, S = problem(6, 20, 5000, 5, bias=True)
+    net = BinaryHopfield(X, b)
+    whole = net.retrieve(S, "asynchronous", order)
+    for part in (slice(0, 3000), slice(3000, 5000)):
+        found = net.retrieve(S[part], "asynchronous", order)
+        np.testing.assert_array_equal(found.states, whole.states[part])
+        np.testing.assert_array_equal(found.steps, whole.steps[part])
 
 
 SCRIPT = """

@@ -197,7 +197,7 @@ class BinaryNetwork::Sweeper {
   // Returns whether a component of the chunk changed.
   bool update(const SweepPlan& plan, const Run& run, const OverlapTables& tables, ptrdiff_t chunk) {
     const std::uint16_t* planes = plan.planes + chunk * plane_words_ * kFieldLanes;
-    std::int32_t fields[kFieldLanes] = {};
+    alignas(64) std::int32_t fields[kFieldLanes] = {};
     tables.add_fields(planes, fields);
     std::uint64_t before[kChunkWords], after[kChunkWords];
     plan.get(run.state, chunk, before);
@@ -259,6 +259,62 @@ void BinaryNetwork::find_overlaps(const std::uint64_t* state, std::int32_t* over
   }
 }
 
+// A slice of states, swept in tiles by the threads.
+class BinaryNetwork::SweepTiles {
+ public:
+  SweepTiles(const BinaryNetwork& network, ptrdiff_t count, const Execution& execution)
+      : network_(network),
+        execution_(execution),
+        size_(std::min(count, most_states(network, execution))),
+        sweepers_(static_cast<size_t>(std::max(1, execution.threads))),
+        overlaps_(static_cast<size_t>(size_ * Sweeper::overlap_numbers(network.n_))),
+        last_change_(static_cast<size_t>(size_)) {}
+
+  // States in a slice.
+  ptrdiff_t size() const { return size_; }
+
+  // The open ones among the states; `first`: their first sweep.
+  void sweep(const SweepPlan& plan, std::uint64_t* states, const Ids& open, bool first) {
+    const auto count = static_cast<ptrdiff_t>(open.size());
+    const Execution reasonable = network_.within_reason(count, execution_);
+    const ptrdiff_t threads = std::max(1, reasonable.threads);
+    const ptrdiff_t tile =
+        std::clamp<ptrdiff_t>((count + threads - 1) / threads, 1, Sweeper::kStates);
+    parallel_for((count + tile - 1) / tile, reasonable, [&](ptrdiff_t t, int worker) {
+      auto& sweeper = sweepers_[static_cast<size_t>(worker)];
+      if (sweeper == nullptr) sweeper = std::make_unique<Sweeper>(network_);
+      Sweeper::Run runs[Sweeper::kStates];
+      const ptrdiff_t here = std::min(tile, count - t * tile);
+      for (ptrdiff_t a = 0; a < here; ++a) {
+        const ptrdiff_t id = open[static_cast<size_t>(t * tile + a)];
+        runs[a] = {states + id * network_.words_,
+                   overlaps_.data() + id * Sweeper::overlap_numbers(network_.n_),
+                   last_change_.data() + id};
+        if (first) sweeper->start(runs[a]);
+      }
+      sweeper->sweep(plan, runs, here);
+    });
+  }
+
+  // In its last sweep.
+  bool changed(ptrdiff_t id) const { return last_change_[static_cast<size_t>(id)] >= 0; }
+
+ private:
+  // Whose overlaps take 64 MiB, but a tile for every thread at least.
+  static ptrdiff_t most_states(const BinaryNetwork& network, const Execution& execution) {
+    const ptrdiff_t tiles = Sweeper::kStates * std::max(1, execution.threads);
+    const ptrdiff_t fitting = (1 << 24) / Sweeper::overlap_numbers(network.n_);
+    return std::max(tiles, std::min<ptrdiff_t>(fitting, 4096));
+  }
+
+  const BinaryNetwork& network_;
+  const Execution& execution_;
+  ptrdiff_t size_;
+  std::vector<std::unique_ptr<Sweeper>> sweepers_;
+  std::vector<std::int32_t> overlaps_;
+  std::vector<ptrdiff_t> last_change_;
+};
+
 BinaryRetrieval BinaryNetwork::retrieve_asynchronous(const std::uint64_t* states, ptrdiff_t count,
                                                      std::int64_t max_steps, SweepOrder order,
                                                      std::uint64_t seed,
@@ -266,17 +322,10 @@ BinaryRetrieval BinaryNetwork::retrieve_asynchronous(const std::uint64_t* states
   BinaryRetrieval result = {SignWords(states, states + count * words_),
                             std::vector<std::int64_t>(static_cast<size_t>(count), max_steps),
                             std::vector<std::uint8_t>(static_cast<size_t>(count))};
-  const ptrdiff_t numbers = Sweeper::overlap_numbers(n_);
-  // Slices, which bound the memory of the overlaps to 64 MiB where a tile for every thread allows.
-  const ptrdiff_t threads = std::max(1, execution.threads);
-  const ptrdiff_t slice =
-      std::clamp<ptrdiff_t>((1 << 24) / numbers, Sweeper::kStates * threads, 4096);
-  std::vector<std::unique_ptr<Sweeper>> sweepers(static_cast<size_t>(threads));
-  std::vector<std::int32_t> overlaps(static_cast<size_t>(std::min(count, slice) * numbers));
-  std::vector<ptrdiff_t> last_change(static_cast<size_t>(std::min(count, slice)));
+  SweepTiles tiles(*this, count, execution);
   SweepPlan plan(*this);
-  for (ptrdiff_t first = 0; first < count; first += slice) {
-    const ptrdiff_t size = std::min(slice, count - first);
+  for (ptrdiff_t first = 0; first < count; first += tiles.size()) {
+    const ptrdiff_t size = std::min(tiles.size(), count - first);
     std::uint64_t* rows = result.states.data() + first * words_;
     const auto end_in = [&](ptrdiff_t id, std::int64_t step) {
       result.steps[static_cast<size_t>(first + id)] = step;
@@ -286,28 +335,13 @@ BinaryRetrieval BinaryNetwork::retrieve_asynchronous(const std::uint64_t* states
     std::iota(open.begin(), open.end(), ptrdiff_t{0});
     for (std::int64_t step = 0; step < max_steps && !open.empty(); ++step) {
       if (order == SweepOrder::random) plan.shuffle(seed, step);
-      const auto still = static_cast<ptrdiff_t>(open.size());
-      const Execution reasonable = within_reason(still, execution);
-      const ptrdiff_t tile = std::clamp<ptrdiff_t>(
-          (still + reasonable.threads - 1) / std::max(1, reasonable.threads), 1, Sweeper::kStates);
-      parallel_for((still + tile - 1) / tile, reasonable, [&](ptrdiff_t t, int worker) {
-        auto& sweeper = sweepers[static_cast<size_t>(worker)];
-        if (sweeper == nullptr) sweeper = std::make_unique<Sweeper>(*this);
-        Sweeper::Run runs[Sweeper::kStates];
-        const ptrdiff_t here = std::min(tile, still - t * tile);
-        for (ptrdiff_t a = 0; a < here; ++a) {
-          const ptrdiff_t id = open[static_cast<size_t>(t * tile + a)];
-          runs[a] = {rows + id * words_, overlaps.data() + id * numbers, last_change.data() + id};
-          if (step == 0) sweeper->start(runs[a]);
-        }
-        sweeper->sweep(plan, runs, here);
-      });
+      tiles.sweep(plan, rows, open, step == 0);
       going_on.clear();
       for (const ptrdiff_t id : open)
-        if (last_change[static_cast<size_t>(id)] < 0)
-          end_in(id, step);
-        else
+        if (tiles.changed(id))
           going_on.push_back(id);
+        else
+          end_in(id, step);
       open.swap(going_on);
     }
     // A state left by the last sweep may be a fixed point.
