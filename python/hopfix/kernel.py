@@ -51,6 +51,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._files import replace_archive
+from hopfix._limits import require_memory
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
 
@@ -282,6 +283,7 @@ class SeparationKernel:
         d = rows.shape[1]
         if start is None:
             shape = (d if self.n_features is None else self.n_features, d)
+            require_memory("n_features", shape, rows.dtype, "take fewer features")
             return rng.standard_normal(shape, dtype=rows.dtype.type)
         return np.array(_as_matrix("start", start, rows, self.n_features))  # it becomes the matrix
 
