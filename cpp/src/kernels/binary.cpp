@@ -11,7 +11,8 @@ constexpr int kWordLanes = kLanes<double>;
 
 typedef std::int32_t Ints __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
 typedef std::int16_t Shorts __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
-constexpr int kIntLanes = HOPFIX_VECTOR_BYTES / 4, kShortLanes = HOPFIX_VECTOR_BYTES / 2;
+constexpr int kIntLanes = HOPFIX_VECTOR_BYTES / 4;
+[[maybe_unused]] constexpr int kShortLanes = HOPFIX_VECTOR_BYTES / 2;
 
 template <class V, class T>
 V load_as(const T* p) {
@@ -107,7 +108,7 @@ void differences(const std::uint64_t* block, std::ptrdiff_t words, const std::ui
 // Tables of 32 sums in one vector, looked up by its permutation; the sixteenth bit is not used.
 constexpr int kGroup = 5, kGroups = 3;
 constexpr bool kSplitBytes = false;
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
 // Tables of 16 sums, their low bytes and then their high ones, looked up by byte shuffles.
 constexpr int kGroup = 4, kGroups = 4;
 constexpr bool kSplitBytes = true;
@@ -177,7 +178,7 @@ void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::pt
   widen_and_add(sums, shift, fields);
 }
 
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
 
 #if defined(__AVX2__)
 using Bytes = __m256i;
@@ -289,7 +290,7 @@ inline std::uint64_t compare_64(const std::int32_t* a, const std::int32_t* b, Co
 #elif defined(__AVX2__)
     const auto here =
         static_cast<std::uint64_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(result)));
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
     const auto here = static_cast<std::uint64_t>(_mm_movemask_ps(reinterpret_cast<__m128>(result)));
 #else
     std::uint64_t here = 0;
