@@ -80,6 +80,12 @@ class Hopfield(TracedModule):
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> layer = hopfix.torch.Hopfield(input_size=4, num_heads=2, update_steps_max=3)
+        >>> stored, states = torch.ones(1, 5, 4), torch.ones(1, 2, 4)
+        >>> layer((stored, states, stored)).shape
+        torch.Size([1, 2, 4])
     """
 
     def __init__(
