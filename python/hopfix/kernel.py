@@ -95,8 +95,8 @@ class SeparationKernel:
             (float32). Not with batches.
         num_threads: as in `Hopfield`.
 
-    Attributes, after `fit`:
-        matrix: W (D, d), of the dtype of the patterns.
+    Attributes:
+        matrix: W (D, d), of the dtype of the patterns; all of these after `fit`.
         loss_history: float64, the loss before the first and after every step; with batches that of
             each batch, before its step.
         convergence: "gradient" (within `tol`), "steps", "stalled" (no step makes the loss smaller,
