@@ -1,4 +1,4 @@
-"""What is given to others: the source distribution, its versions, and the types that it declares."""
+"""What is given to others: the source distribution, its versions, the types that it declares."""
 
 import os
 import re
