@@ -68,6 +68,15 @@ class BinaryHopfield:
 
     Capacity: random patterns are stable, but for a few per cent of the components, up to
     N ≈ 0.14 d (Amit, Gutfreund and Sompolinsky 1985).
+
+    Example:
+        >>> patterns = np.array([[1, 1, -1, -1, 1, -1], [1, -1, 1, -1, -1, 1]])
+        >>> net = hopfix.classical.BinaryHopfield(patterns)
+        >>> found = net.retrieve([1, 1, -1, -1, -1, -1])  # one component of the first is wrong
+        >>> found.states
+        array([ 1.,  1., -1., -1.,  1., -1.])
+        >>> int(found.period)
+        1
     """
 
     def __init__(

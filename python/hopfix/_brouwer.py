@@ -80,6 +80,13 @@ def brouwer_degree(
 
     Raises:
         RuntimeError: a thread does not round to nearest with gradual underflow.
+
+    Example:
+        >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> hopfix.degree.brouwer_degree(net, [-0.5, -0.5], [0.5, 0.5]).value  # around the saddle
+        -1
+        >>> hopfix.degree.brouwer_degree(net, [-2.0, -2.0], [2.0, 2.0]).value  # around everything
+        1
     """
     from hopfix.network import Hopfield  # which needs this module itself
 

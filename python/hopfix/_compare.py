@@ -277,6 +277,12 @@ def compare(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(5, 16))
+        >>> table = hopfix.compare(patterns, patterns, models=["modern", "binary"])
+        >>> [(memory.name, bool(memory.converged.all())) for memory in table]
+        [('modern', True), ('binary', True)]
     """
     stored = as_patterns("patterns", patterns)
     asked, _ = as_states("queries", queries, stored.shape[1], stored.dtype)

@@ -53,6 +53,12 @@ class ContinuousHopfield:
 
     With `sparsify_above` there is no energy, and no `newton` or `certify`; `certify` needs the
     diagonal. Asking for them is a ValueError.
+
+    Example:
+        >>> patterns = np.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
+        >>> net = hopfix.classical.ContinuousHopfield(patterns)
+        >>> net.retrieve([0.9, 0.2, -0.5, -1.0]).states.round(3)
+        array([ 0.999,  0.999, -0.999, -0.999])
     """
 
     def __init__(

@@ -184,6 +184,16 @@ class Performer:
     worth nothing. "relu" estimates another network, of the arc-cosine kernel.
 
     An object is immutable; `add` and `remove` return a new one.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> features = hopfix.performer.RandomFeatures(4, 1024, seed=0)
+        >>> memory = hopfix.performer.Performer(patterns, 1.0, features, draws=4)
+        >>> state = patterns[0]
+        >>> exact = hopfix.Hopfield(patterns, 1.0).update(state)
+        >>> off = np.linalg.norm(memory.update(state) - exact)
+        >>> bool(off < 5 * memory.error_estimate(state))
+        True
     """
 
     def __init__(

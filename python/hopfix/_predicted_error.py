@@ -75,6 +75,14 @@ def predicted_error(
     (exp(a_i·a_k) − 1) (x_i − f)·(x_k − f), the first order in 1/r for independent rows ("cosh":
     2 (cosh(a_i·a_k) − 1) instead); orthogonal rows have less. Where the answer is not small beside
     the patterns, only that it is not small means something. O(N² d) a state.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> few, many = (
+        ...     hopfix.performer.predicted_error(patterns, 1.0, patterns[0], r) for r in (64, 256)
+        ... )
+        >>> round(float(few / many), 6)  # the root of the number of features
+        2.0
     """
     count = as_integer("n_features", n_features, 1)
     logs, leading = _log_variances(patterns, beta, states, kind)
@@ -93,6 +101,12 @@ def features_needed(
     """Return the least number of features with `predicted_error` <= error at all the states.
 
     An integer as a float, even for "cosh"; inf where it is above 1e300: there is no hope.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> r = hopfix.performer.features_needed(patterns, 1.0, patterns[0], 0.01)
+        >>> bool(hopfix.performer.predicted_error(patterns, 1.0, patterns[0], int(r)) <= 0.01)
+        True
     """
     error = as_positive("error", error)
     logs, _ = _log_variances(patterns, beta, states, kind)

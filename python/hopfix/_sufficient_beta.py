@@ -204,6 +204,13 @@ def sufficient_beta(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> enough = hopfix.faces.sufficient_beta(np.eye(3), [0, 1], certify=True)
+        >>> enough.certificate.check()
+        True
+        >>> hopfix.Hopfield(np.eye(3), enough.beta).fixed_points().counts[1] >= 1
+        True
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
     faces, single = as_faces(face, len(checked))

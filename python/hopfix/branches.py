@@ -330,6 +330,11 @@ def from_infinity(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+
+    Example:
+        >>> branches = hopfix.branches.from_infinity(np.eye(3), 8.0)
+        >>> len(branches.at(8.0))
+        7
     """
     from hopfix._limit_seeds import from_infinity as run
 
@@ -356,6 +361,11 @@ def from_zero(
     It leads to every branch that is connected with it through crossings, see
     `BranchEvent.may_have_more`; what is born in folds elsewhere is not reached: see
     `Branches.compare`. The arguments are those of `from_infinity`.
+
+    Example:
+        >>> branches = hopfix.branches.from_zero(np.eye(3), 8.0)
+        >>> len(branches.at(8.0))
+        7
     """
     from hopfix._limit_seeds import from_zero as run
 

@@ -123,6 +123,15 @@ class FixedPoints:
             make a list "unknown".
         method: the search that found them.
         proof: what the search did that proves ("cells", "faces"); None for other methods.
+
+    Example:
+        >>> points = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0).fixed_points()
+        >>> len(points), points.counts, points.degree_sum
+        (3, {0: 2, 1: 1}, 1)
+        >>> sorted(points.support)
+        [(0,), (0, 1), (1,)]
+        >>> points[points.morse_index == 1].states
+        array([[0., 0.]])
     """
 
     network: Hopfield

@@ -89,6 +89,15 @@ class Hopfield:
     A network is immutable and may be used from several Python threads at once; computations
     release the GIL and stop within a second on Ctrl-C. States are (d,) or (..., d), results keep
     the leading shape. Cost per state: O(Nd), with no N × batch array, unless said otherwise.
+
+    Example:
+        >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+        >>> net.update([0.9, 0.1, 0.0]).round(3)
+        array([0.998, 0.002, 0.001])
+        >>> net.weights([0.9, 0.1, 0.0]).round(3)
+        array([0.998, 0.002, 0.001])
+        >>> hopfix.Hopfield(np.eye(3), beta=4.0, separation="sparsemax").update([0.9, 0.1, 0.0])
+        array([1., 0., 0.])
     """
 
     def __init__(
@@ -277,6 +286,12 @@ class Hopfield:
         For other separations log Σ exp is the conjugate Ψ*(z) (`hopfix.separation`), for a kernel
         ‖ξ‖ is ‖Wξ‖ and so is the distance in that bound, and for "neg_sq_l2" E is −Ψ*(z)/(2β), z
         the scores. ValueError where there is no energy, as for "neg_l1".
+
+        Example:
+            >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+            >>> state = np.array([0.9, 0.1, 0.0])
+            >>> bool(net.energy(net.update(state)) < net.energy(state))  # updates descend
+            True
         """
         return self._apply("energy", states)
 
@@ -291,6 +306,12 @@ class Hopfield:
         O(N d (d + v)), symmetric (to rounding) only for those two similarities with their own
         values and not for "polynomial". The one-sided derivative of `hopfix.separation` where p
         has a kink.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> net.jacobian([0.0, 0.0])  # an eigenvalue above 1: the origin is unstable
+            array([[4., 0.],
+                   [0., 0.]])
         """
         d = self._patterns.shape[1]
         v = d if self._model.values is None else self._model.values.shape[1]
@@ -306,6 +327,11 @@ class Hopfield:
         better. Patterns without weight are left out as in `jacobian`.
 
         For other models: the largest modulus of an eigenvalue, dense, O(d³); needs v = d.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> round(float(net.spectral_radius([0.0, 0.0])), 12)
+            4.0
         """
         return self._apply("spectral_radius", states)
 
@@ -504,6 +530,14 @@ class Hopfield:
         with 2 % to spare) takes it as its last step. The fixed point is that of plain iteration;
         what `max_steps` cuts short are plain updates to the bit. With a
         tolerance below the dtype's epsilon all updates are.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-0.6, 0.8]], beta=8.0)
+            >>> found = net.retrieve([[0.7, 0.2], [-0.5, 0.5]])
+            >>> found.converged
+            array([ True,  True])
+            >>> net.weights(found.states).argmax(axis=1)
+            array([0, 1])
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)
@@ -537,6 +571,14 @@ class Hopfield:
 
         Raises:
             RuntimeError: a thread does not round to nearest with gradual underflow.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> sure = net.certify([[0.0, 0.0], [0.5, 0.0]])  # a saddle, and no fixed point
+            >>> sure.certified
+            array([ True, False])
+            >>> int(sure.morse_index[0])
+            1
         """
         image = self._landscape("certify")
         flat, leading = self._states(states)
@@ -618,6 +660,15 @@ class Hopfield:
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`.
             MemoryError: a closed form of more than 8 GiB.
+
+        Example:
+            >>> points = hopfix.Hopfield(np.eye(3), beta=8.0).fixed_points("cells")
+            >>> points.counts
+            {0: 3, 1: 3, 2: 1}
+            >>> points.completeness
+            'proved'
+            >>> sorted(points[points.stable].support)
+            [(0,), (1,), (2,)]
         """
         if method not in _METHODS:
             raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
@@ -692,6 +743,14 @@ class Hopfield:
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+
+        Example:
+            >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+            >>> branches = net.follow(2.5)
+            >>> branches.folds.round(6)
+            array([2.745644, 2.745644, 2.745644])
+            >>> round(hopfix.softmax_map.threshold(3), 6)  # the same, in closed form
+            2.745644
         """
         image = self._landscape("follow")
         if self._model.similarity == "neg_sq_l2":

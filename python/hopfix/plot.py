@@ -79,6 +79,10 @@ def landscape(
     Raises:
         ImportError: matplotlib is not installed.
         ValueError: `names` or `images` do not fit the patterns, or `section` is unknown.
+
+    Example:
+        >>> net = hopfix.Hopfield([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.9]], beta=6.0)
+        >>> figure = hopfix.plot.landscape(net, net.fixed_points(), resolution=40)
     """
     require_matplotlib()
     labels = _names(names, len(network.patterns))

@@ -42,6 +42,10 @@ def random_mask(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.random_mask(np.ones((1, 8)), 0.5, seed=1)
+        array([[1., 1., 0., 1., 0., 0., 1., 0.]])
     """
     pixels = _as_images(images)
     lost = as_real("share", share)
@@ -64,6 +68,10 @@ def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> Floa
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.lower_half_erased(np.ones(4), (2, 2))
+        array([1., 1., 0., 0.])
     """
     pixels = _as_images(images)
     shape = tuple(as_integer("image_shape", length, 1) for length in image_shape)
@@ -89,6 +97,10 @@ def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Flo
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.gaussian_noise(np.ones((3, 4)), 0.1).shape
+        (3, 4)
     """
     pixels = _as_images(images)
     return _disturbed(pixels, as_nonnegative("level", level) * _normal(pixels, seed))
@@ -107,6 +119,10 @@ def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Floa
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.noise_of_norm(np.ones((3, 4)), 0.1).shape
+        (3, 4)
     """
     pixels = _as_images(images)
     noise = _normal(pixels, seed)

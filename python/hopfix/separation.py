@@ -121,6 +121,14 @@ class _WithoutParameters(_Separation):
     softmax: p_i = exp(z_i) / Σ exp(z_j); Ψ* = log Σ exp(z_i).
     sparsemax: p_i = [z_i − τ]_+, the Euclidean projection of z onto the simplex;
     Ψ* = p·z + (1 − p·p)/2.
+
+    Example:
+        >>> hopfix.separation.softmax([0.0, 0.0])
+        array([0.5, 0.5])
+        >>> hopfix.separation.sparsemax([1.0, 0.5, -1.0])
+        array([0.75, 0.25, 0.  ])
+        >>> hopfix.separation.sparsemax.jvp([1.0, 0.5], [1.0, 0.0])
+        array([ 0.5, -0.5])
     """
 
     def __init__(self, name: str, rule: _core.Separation) -> None:
@@ -148,6 +156,12 @@ class _Entmax(_Separation):
     α = 1 is softmax, α = 2 sparsemax, and α = ∞ the limit: 1 shared equally among the largest
     scores. The threshold is found by Newton's method on a convex function, at 1.5 and 2 without any
     logarithm. For α > 2 derivatives are unbounded where an entry joins the support.
+
+    Example:
+        >>> hopfix.separation.entmax([1.0, 0.5, -1.0], 1.5).round(4)
+        array([0.674, 0.326, 0.   ])
+        >>> hopfix.separation.entmax([1.0, 0.5, -1.0], 2)  # sparsemax
+        array([0.75, 0.25, 0.  ])
     """
 
     @staticmethod
@@ -184,6 +198,10 @@ class _TopK(_Separation):
 
     Of equal scores the ones with the smaller index are taken, so that never more than k entries are
     positive. The k largest scores are taken as fixed in `jvp`; Ψ* = log Σ exp over them.
+
+    Example:
+        >>> hopfix.separation.topk([1.0, 1.0, 0.0, -1.0], 2)
+        array([0.5, 0.5, 0. , 0. ])
     """
 
     @staticmethod
@@ -217,6 +235,10 @@ class _Polynomial(_Separation):
     A row whose entries are all zero (rectified: none positive) is an error. There is no conjugate:
     p is no gradient, as its Jacobian n (diag(u) − p uᵀ), u_i = z_i^(n−1) / Σ z_j^n, is not
     symmetric. At z_i = 0 that Jacobian is taken from the left if n = 1.
+
+    Example:
+        >>> hopfix.separation.polynomial([1.0, 2.0, 1.0], 2).round(4)
+        array([0.1667, 0.6667, 0.1667])
     """
 
     @staticmethod
