@@ -33,8 +33,8 @@ def basins(
     """Colour the states of a plane by the attractor that retrieval from them reaches.
 
     All resolution² states are retrieved in one batch; those that do not converge, or reach none
-    of the attractors, are grey. Any model that can `retrieve` may be drawn, also one without
-    energy or lists of fixed points.
+    of the attractors, are grey; from the eleventh attractor on colours repeat. Any model that can
+    `retrieve` may be drawn, also one without energy or lists of fixed points.
 
     Args:
         network: the network.

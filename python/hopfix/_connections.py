@@ -110,7 +110,7 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
     reach = np.fmax(near, fixed_points.uniqueness_radius[stable])
     reached = _reached(ends, places[stable], reach)
     reached[~converged.astype(bool)] = -1
-    sides = _numbered(reached, stable).reshape(2, -1).T
+    sides = _numbered(reached.reshape(2, -1), stable)
     energy = network._core64.energy(places, network._threads)
     barriers = np.where(sides < 0, np.nan, energy[saddles][:, None] - energy[sides])
     return Connections(fixed_points, saddles, sides, barriers)
@@ -137,9 +137,10 @@ def _reached(ends: FloatArray, places: FloatArray, reach: FloatArray) -> npt.NDA
     return nearest
 
 
-def _numbered(reached: npt.NDArray[np.int64], stable: npt.NDArray[np.int64]) -> Any:
-    """Numbers in the list, both sides of a saddle (they lie S apart) in order, −1 last."""
+def _numbered(
+    reached: npt.NDArray[np.int64], stable: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """(S, 2) numbers in the list of what both sides (2, S) reached: in order, −1 last."""
     numbers = np.append(stable, -1)[reached]
-    pairs = numbers.reshape(2, -1)
-    low, high = pairs.min(axis=0), pairs.max(axis=0)
-    return np.where(low < 0, [high, low], [low, high]).ravel()
+    low, high = numbers.min(axis=0), numbers.max(axis=0)
+    return np.where(low < 0, [high, low], [low, high]).T
