@@ -95,11 +95,19 @@ def _routes(connections: Connections, places: Floats) -> tuple[list[bool], list[
 def _draw_saddles(ax: Axes, marks: Floats, barriers: Floats) -> None:
     """Triangles coloured by barrier, grey where it is unknown, with a colour bar."""
     known = np.isfinite(barriers)
-    ax.scatter(*marks[~known].T, s=60, marker="^", color="0.5", edgecolors="white", zorder=4)
+    ax.scatter(
+        marks[~known, 0],
+        marks[~known, 1],
+        s=60,
+        marker="^",
+        color="0.5",
+        edgecolors="white",
+        zorder=4,
+    )
     if not known.any():
         return
     drawn = ax.scatter(
-        *marks[known].T, s=90, marker="^", c=barriers[known], cmap="cividis",
+        marks[known, 0], marks[known, 1], s=90, marker="^", c=barriers[known], cmap="cividis",
         edgecolors="white", linewidths=0.8, zorder=4,
     )  # fmt: skip
     ax.figure.colorbar(drawn, ax=ax, shrink=0.75, label="barrier: energy above the higher side")
@@ -119,7 +127,8 @@ def _draw_attractors(ax: Axes, connections: Connections, places: Floats) -> None
         return
     colours: Any = basin_colours(len(stable) + 1)[:-1]
     ax.scatter(
-        *places[stable].T, s=300, c=colours, edgecolors="white", linewidths=1.8, zorder=5
+        places[stable, 0], places[stable, 1], s=300, c=colours, edgecolors="white",
+        linewidths=1.8, zorder=5,
     )  # fmt: skip
     for k in stable:
         ax.annotate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopfix._arrays import as_integer
 from hopfix._passages import distinct, spread
@@ -105,7 +106,9 @@ def _draw_patterns(ax: Axes, positions: Floats) -> None:
             )  # fmt: skip
 
 
-def _draw_legend(ax: Axes, basin: Floats, weights: Floats | None, palette: Floats) -> None:
+def _draw_legend(
+    ax: Axes, basin: NDArray[np.intp], weights: Floats | None, palette: Floats
+) -> None:
     """The colours of the largest basins, with the pattern that weighs most and their share."""
     from matplotlib.patches import Patch
 
