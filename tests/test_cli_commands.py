@@ -121,6 +121,13 @@ def test_follow(files, capsys):
     assert "multiple" in out
 
 
+def test_follow_shows_the_first_of_many(files, capsys):
+    np.save("many.npy", np.eye(7))
+    out = run(capsys, "follow", "many.npy", "--beta", 20, "--to", 10).out
+    assert "Branches(127 branches" in out
+    assert "… and 67 more" in out
+
+
 def test_follow_as_json_and_to_a_file(files, capsys):
     arguments = ["follow", "patterns.npy", "--beta", 12, "--to", 3]
     out = run(capsys, *arguments, "--json", "--output", "b.npz", "--progress").out

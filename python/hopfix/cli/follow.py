@@ -29,6 +29,8 @@ from hopfix.cli.reading import InputError, read_patterns
 
 __all__ = ["follow"]
 
+_MOST_ROWS = 60
+
 
 @click.command("follow")
 @file_argument
@@ -91,23 +93,25 @@ def follow(
 
 
 def _rendered(done: Branches) -> str:
-    """A line per branch and a line per event."""
+    """A line per branch and a line per event, of the first few."""
     branches = [
         [
             k, float(branch.beta.min()), float(branch.beta.max()), len(branch),
             ", ".join(map(str, sorted(set(branch.morse_index.tolist())))), " … ".join(branch.ends),
         ]
-        for k, branch in enumerate(done.branches)
+        for k, branch in enumerate(done.branches[:_MOST_ROWS])
     ]  # fmt: skip
     events = [
         [e.kind, e.beta, ", ".join(map(str, e.branches)), "yes" if e.certified else "no"]
-        for e in sorted(done.events, key=lambda event: event.beta)
+        for e in sorted(done.events, key=lambda event: event.beta)[:_MOST_ROWS]
     ]
     parts = [repr(done)]
-    if branches:
-        headings = ["branch", "lowest β", "highest β", "points", "µ", "ends"]
-        parts.append(report.rendered(report.plain_table(headings, branches)))
-    if events:
-        headings = ["event", "β", "branches", "certified"]
-        parts.append(report.rendered(report.plain_table(headings, events)))
+    for headings, rows, count in (
+        (["branch", "lowest β", "highest β", "points", "µ", "ends"], branches, len(done)),
+        (["event", "β", "branches", "certified"], events, len(done.events)),
+    ):
+        if rows:
+            parts.append(report.rendered(report.plain_table(headings, rows)))
+        if count > len(rows):
+            parts.append(f"… and {count - len(rows)} more")
     return "\n\n".join(parts)
