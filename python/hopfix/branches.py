@@ -277,6 +277,17 @@ class Branches:
             ],
         }
 
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row for each point of each branch, in order along it.
+
+        Columns: branch (its number), beta, energy, morse_index, arclength and event (the kind of
+        the event at that point, "" for none). ImportError, naming hopfix[dataframe], if pandas is
+        missing.
+        """
+        from hopfix._frames import of_branches
+
+        return of_branches(self)
+
     def plot(self, quantity: str = "energy", ax: Axes | None = None) -> Figure:
         """Draw `quantity` ("energy" or "overlap") against β, coloured by Morse index.
 

@@ -17,6 +17,7 @@ from hopfix._files import open_archive, replace_archive
 from hopfix.degree import audit
 
 if TYPE_CHECKING:
+    from hopfix._connections import Connections
     from hopfix.network import Hopfield
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
@@ -322,6 +323,22 @@ class FixedPoints:
                 proof=Proof.from_json(proof) if proof else None,
                 **arrays,
             )
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row for each fixed point, in the order of the list.
+
+        Columns: the scalars of `FixedPoint` under their names, largest_weight (of one pattern),
+        support (tuples) and reason. ImportError, naming hopfix[dataframe], if pandas is missing.
+        """
+        from hopfix._frames import of_fixed_points
+
+        return of_fixed_points(self)
+
+    def connections(self, *, max_steps: int = 100_000) -> Connections:
+        """Say which attractors each saddle of Morse index 1 joins: `hopfix.connections`."""
+        from hopfix._connections import connections
+
+        return connections(self, max_steps=max_steps)
 
     def plot(self, **options: Any) -> Any:
         """Draw the landscape, see `hopfix.plot.landscape`; returns the matplotlib Figure.
