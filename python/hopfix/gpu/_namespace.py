@@ -41,7 +41,7 @@ def to_host(array: Any) -> np.ndarray[Any, Any]:
         import jax
 
         host = jax.devices("cpu")[0]
-    return np.array(compat.to_device(array, host))
+    return np.array(np.asarray(compat.to_device(array, host)))
 
 
 def as_device_floats(name: str, value: Any, xp: Any = None, device: Any = None) -> Any:

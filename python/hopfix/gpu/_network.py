@@ -58,9 +58,10 @@ class DeviceHopfield(Hopfield):
         for name, value in options.items():
             if name not in _DEFAULTS:
                 raise TypeError(f"Hopfield() got an unexpected keyword argument {name!r}")
-            if not (value is _DEFAULTS[name] or value == _DEFAULTS[name]):
+            default = _DEFAULTS[name]
+            if value is not default and not (isinstance(value, str) and value == default):
                 raise NotImplementedError(
-                    f"{name}: on a device only {_DEFAULTS[name]!r} exists, got {value!r}; copy the "
+                    f"{name}: on a device only {default!r} exists, got {value!r}; copy the "
                     "patterns to the host for others"
                 )
         rows = as_device_floats("patterns", patterns)

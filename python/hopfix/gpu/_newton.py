@@ -11,10 +11,10 @@ from hopfix.gpu._namespace import count, length
 from hopfix.gpu._store import Store, reduce_all, row_blocks
 
 _MOST_STEPS = 100
-_MOST_HALVINGS = 20
+_MOST_HALVINGS = 12
 # What makes a point: ‖f(ξ) − ξ‖ relative to the largest pattern.
 _POINT = 1e-10
-_FLOOR = 2e-16
+_FLOOR = 1e-15
 # Eigenvalues of I − J are kept this far from zero, so that steps at folds stay finite.
 _LEAST_SLOPE = 1e-8
 
@@ -103,8 +103,9 @@ class _Step:
         xp = self.store.xp
         values, vectors = xp.linalg.eigh(jacobian(self.store, states))
         slopes = 1 - values
-        least = xp.where(slopes < 0, -_LEAST_SLOPE, _LEAST_SLOPE)
-        slopes = xp.where(xp.abs(slopes) < _LEAST_SLOPE, xp.astype(least, slopes.dtype), slopes)
+        one = xp.ones_like(slopes)
+        least = _LEAST_SLOPE * xp.where(slopes < 0, -one, one)
+        slopes = xp.where(xp.abs(slopes) < _LEAST_SLOPE, least, slopes)
         moved = reduce_all(self.store, states).average - states
         parts = (xp.matrix_transpose(vectors) @ moved[:, :, None]) / slopes[:, :, None]
         return (vectors @ parts)[:, :, 0]

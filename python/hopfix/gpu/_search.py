@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,15 @@ _MOST_ROUNDS = 32
 _MOST_PATTERNS_OF_A_START = 16
 # States this near to each other, relative to the largest pattern, are taken for one.
 _SAME = 1e-7
+
+_NOTHING: dict[str, Any] = {
+    "morse_index": np.empty(0, np.int64),
+    "certified": np.empty(0, np.bool_),
+    "spectral_radius": np.empty(0),
+    "radius": np.empty(0),
+    "uniqueness_radius": np.empty(0),
+    "reasons": [],
+}
 
 Wide = npt.NDArray[np.float64]
 Starts = Iterator[tuple[npt.NDArray[np.int64], Wide]]
@@ -148,7 +157,7 @@ def _listed(host: Hopfield, found: Wide, method: str, left: tuple[Undecided, ...
     """Certify the states as the network's dtype stores them, and keep one in each proved ball."""
     states = found.astype(host.dtype)
     if not len(states):
-        raise ValueError("fixed_points: no start led to a fixed point; need more time")
+        return assemble(host, _NOTHING | {"states": states}, method=method, proved=False, left=left)
     proofs = host.certify(states)
     wide = states.astype(np.float64)
     kept: list[int] = []
