@@ -5,10 +5,10 @@ DLPack that lie in host memory, as read-only views, and gives their results back
 same library, which own the memory the core wrote. NumPy arrays, lists and numbers may stand beside
 them; two other libraries in one call are an error. Nothing here knows a library by its name.
 
-What is statically typed as a NumPy array is one of the caller's library at run time. Results that
-are lists of findings (`FixedPoints`, `CriticalFaces`, …) hold NumPy arrays, and so do the
-attributes of networks: only arrays, tuples of them and the classes marked `in_callers_kind` follow
-the arguments.
+What is statically typed as a NumPy array is one of the caller's library at run time. Only arrays,
+tuples of them and the classes marked `in_callers_kind` follow the arguments: lists of findings
+(`FixedPoints`, `CriticalFaces`, …) and the attributes of networks hold NumPy arrays. JAX narrows
+results of 64 bits unless its jax_enable_x64 is set.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[n
     return np.asarray(reached.argmax(axis=-1) + 1, dtype=np.int64)
 
 
+@interchange
 def operating_class(tokens: npt.ArrayLike, size: int) -> str:
     """Return the class of a head with `size` keys by the median of `tokens`."""
     counts = np.asarray(tokens)

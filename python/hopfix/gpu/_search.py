@@ -24,6 +24,8 @@ _MOST_ROUNDS = 32
 _MOST_PATTERNS_OF_A_START = 16
 # States this near to each other, relative to the largest pattern, are taken for one.
 _SAME = 1e-7
+# Covers the rounding of a distance, when it is compared with a proved radius.
+_UPWARDS = 1 + 1e-10
 
 _NOTHING: dict[str, Any] = {
     "morse_index": np.empty(0, np.int64),
@@ -165,7 +167,7 @@ def _listed(host: Hopfield, found: Wide, method: str, left: tuple[Undecided, ...
     for i in np.argsort(-np.nan_to_num(proofs.uniqueness_radius), kind="stable"):
         apart = np.linalg.norm(wide[kept] - wide[i], axis=1)
         own = np.nan_to_num(proofs.radius[i])
-        if not (apart + own < np.nan_to_num(proofs.uniqueness_radius[kept])).any():
+        if not (_UPWARDS * (apart + own) < np.nan_to_num(proofs.uniqueness_radius[kept])).any():
             kept.append(int(i))
     radii = host._core64.spectral_radius(wide[kept], host._threads)
     columns = {
