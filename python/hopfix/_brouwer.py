@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer, as_positive, as_states
+from hopfix._interchange import interchange
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -44,6 +45,7 @@ class BrouwerDegree:
     boxes: int
 
 
+@interchange
 def brouwer_degree(
     network: Hopfield,
     lower: npt.ArrayLike,

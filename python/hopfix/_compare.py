@@ -24,6 +24,7 @@ from hopfix._binary import BinaryHopfield
 from hopfix._config import resolve_threads
 from hopfix._continuous import ContinuousHopfield
 from hopfix._features import RandomFeatures
+from hopfix._interchange import interchange
 from hopfix._performer import Performer
 from hopfix.kernel import SeparationKernel
 from hopfix.network import Hopfield
@@ -245,6 +246,7 @@ class MemoryComparison(Sequence[Compared]):
         return figure
 
 
+@interchange
 def compare(
     patterns: npt.ArrayLike,
     queries: npt.ArrayLike,

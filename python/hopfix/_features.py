@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_nonnegative, as_states
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 from hopfix._limits import require_memory
 
 KINDS = ("exp", "cosh", "relu")
@@ -162,6 +163,7 @@ class RandomFeatures:
         other._draw(sequence, self.dim, self.n_features)
         return other
 
+    @interchange
     def transform(self, z: npt.ArrayLike) -> FloatArray:
         """Return φ(z), shape (..., r), for z of shape (..., d); O(r d) each.
 
@@ -176,6 +178,7 @@ class RandomFeatures:
         features = compute(matrix, self._kind == "relu", self._offset, rows, self._threads)
         return np.asarray(features.reshape((*leading, self.n_features)))
 
+    @interchange
     def kernel(self, a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
         """Return k(a, b) = E[φ(a)·φ(b)], float64, for a and b of shapes (..., d), broadcast."""
         a, b = self._pair(a, b)
@@ -190,6 +193,7 @@ class RandomFeatures:
         once = self._offset * (lengths[0] + lengths[1]) / math.sqrt(2 * math.pi)
         return np.asarray(arc + once + self._offset**2)
 
+    @interchange
     def relative_variance(self, a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
         """Return Var[φ(a)·φ(b)] / k(a, b)², float64, for independent rows; for "exp" and "cosh".
 

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._features import RandomFeatures
+from hopfix._interchange import interchange
 from hopfix._results import Retrieval
 from hopfix.network import Hopfield
 
@@ -196,6 +197,7 @@ class Performer:
         True
     """
 
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -282,11 +284,13 @@ class Performer:
         """The number of draws."""
         return len(self._features)
 
+    @interchange
     def add(self, patterns: npt.ArrayLike) -> Performer:
         """Return a memory that holds these (n, d) patterns, too; O(n r d)."""
         rows = self._rows(patterns)
         return self._with(self._size + rows.shape[0], FeatureState.plus, rows)
 
+    @interchange
     def remove(self, patterns: npt.ArrayLike) -> Performer:
         """Return a memory without these (n, d) patterns, which this one must hold; O(n r d).
 
@@ -318,6 +322,7 @@ class Performer:
         other._remember(size, states)
         return other
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return the estimate of f(ξ), shape (..., d), for states of shape (..., d)."""
         flat, leading = self._flat(states)
@@ -325,6 +330,7 @@ class Performer:
         self._warn_of(self._variance(flat, estimates))
         return estimates.reshape((*leading, -1))
 
+    @interchange
     def retrieve(
         self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
     ) -> Retrieval:
@@ -359,6 +365,7 @@ class Performer:
             residual.astype(self._dtype, copy=False).reshape(leading),
         )
 
+    @interchange
     def error_estimate(self, states: npt.ArrayLike) -> FloatArray:
         """Return the standard error of `update`, shape (...,), in the 2-norm of the state.
 
@@ -403,5 +410,5 @@ class Performer:
                 f"variance of up to {variance.max():.1e}, need below 1; scale states and patterns "
                 "down, lower beta, take more features or draws, or use Hopfield",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_states
 from hopfix._features import as_kind
+from hopfix._interchange import interchange
 
 _ROWS = 1024  # of the N × N matrix at a time
 
@@ -61,6 +62,7 @@ def _log_variances(
     return np.array([_log_variance(rows, state, beta, kind) for state in flat]), leading
 
 
+@interchange
 def predicted_error(
     patterns: npt.ArrayLike,
     beta: float,
@@ -90,6 +92,7 @@ def predicted_error(
         return np.asarray(np.exp((logs - math.log(count)) / 2).reshape(leading))
 
 
+@interchange
 def features_needed(
     patterns: npt.ArrayLike,
     beta: float,

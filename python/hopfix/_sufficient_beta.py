@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_faces, as_float_array, as_integer, as_patterns, as_positive, as_real
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 from hopfix._sampled_faces import SHRINKS, sampled_beta
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +34,7 @@ class FaceRegion:
     vertices: Floats
     thickness: float
 
+    @interchange
     def contains(self, states: npt.ArrayLike) -> Any:
         """Return whether states (..., d) lie in it, to rounding: (...) bool."""
         points = np.asarray(states, np.float64) - self.vertices[0]
@@ -148,6 +150,7 @@ class SufficientBeta:
         )
 
 
+@interchange
 def sufficient_beta(
     patterns: npt.ArrayLike,
     face: npt.ArrayLike,

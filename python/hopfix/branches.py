@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
 from hopfix._comparison import Comparison, compare
+from hopfix._interchange import interchange
 from hopfix._logit_terms import LogitTerms
 from hopfix._passages import cubic_guesses, distinct, spread
 from hopfix._search import Progress
@@ -305,6 +306,7 @@ def _listed(array: npt.NDArray[np.float64] | None) -> list[float] | None:
     return None if array is None else array.tolist()
 
 
+@interchange
 def from_infinity(
     patterns: npt.ArrayLike,
     beta_to: float,
@@ -356,6 +358,7 @@ def from_infinity(
     return run(checked, as_positive("beta_to", beta_to), terms, limits, **options)
 
 
+@interchange
 def from_zero(
     patterns: npt.ArrayLike,
     beta_to: float,

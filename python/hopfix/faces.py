@@ -38,6 +38,7 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._interchange import in_callers_kind, interchange
 from hopfix._max_entropy import Hull, max_entropy_weights
 from hopfix._sampled_faces import sampled_margin
 from hopfix._sufficient_beta import (
@@ -208,6 +209,7 @@ class CriticalFaces:
         return f"CriticalFaces({', '.join(notes)})"
 
 
+@interchange
 def critical_faces(
     patterns: npt.ArrayLike,
     *,
@@ -317,6 +319,7 @@ def _report_origin(result: CriticalFaces) -> None:
         result.degenerate += (DegenerateSet(every, origin, None, None),)
 
 
+@in_callers_kind
 @dataclass(frozen=True, slots=True)
 class CipsMargin:
     """A margin with proved bounds: ``lower <= exact margin <= upper``, floats or (K,) arrays.
@@ -331,6 +334,7 @@ class CipsMargin:
     upper: Any
 
 
+@interchange
 def cips_margin(
     patterns: npt.ArrayLike, face: npt.ArrayLike, *, num_threads: int | None = None
 ) -> CipsMargin:
@@ -362,6 +366,7 @@ def cips_margin(
     return CipsMargin(middle, lower, upper)
 
 
+@interchange
 def is_cips(
     patterns: npt.ArrayLike,
     face: npt.ArrayLike,

@@ -24,6 +24,7 @@ from hopfix._arrays import (
     as_real,
     require_finite,
 )
+from hopfix._interchange import interchange
 from hopfix.fixed_points import FixedPoints
 from hopfix.network import Hopfield
 
@@ -78,6 +79,7 @@ class Head:
         }
 
 
+@interchange
 def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[np.int64]:
     """Return for weights (..., N) the least number of them that sum to at least the share.
 
@@ -99,6 +101,7 @@ def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[n
     return np.asarray(reached.argmax(axis=-1) + 1, dtype=np.int64)
 
 
+@interchange
 def operating_class(tokens: npt.ArrayLike, size: int) -> str:
     """Return the class of a head with `size` keys by the median of `tokens`.
 
@@ -119,6 +122,7 @@ def operating_class(tokens: npt.ArrayLike, size: int) -> str:
     return CLASSES[2] if median > n / 32 else CLASSES[3]
 
 
+@interchange
 def analyse(
     queries: npt.ArrayLike,
     keys: npt.ArrayLike,

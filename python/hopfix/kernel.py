@@ -50,6 +50,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._files import open_archive, replace_archive
+from hopfix._interchange import interchange
 from hopfix._limits import require_memory
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
@@ -154,6 +155,7 @@ class SeparationKernel:
         self.tol = None if tol is None else as_nonnegative("tol", tol)
         self._threads = resolve_threads(num_threads)
 
+    @interchange
     def fit(
         self,
         patterns: npt.ArrayLike,
@@ -212,15 +214,16 @@ class SeparationKernel:
             raise interruption
         if self.convergence == "diverged":
             reason = "" if self.normalize else ": without normalisation it has no minimum"
-            warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=3)
         elif self._falls_without_end():
             warnings.warn(
                 f"the {self.kind} loss has no minimum without normalisation: more steps scale W up",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 
+    @interchange
     def transform(self, states: npt.ArrayLike) -> FloatArray:
         """Return the features Wξ, shape (..., D), of states (..., d), in the dtype of W.
 
@@ -342,6 +345,7 @@ _NUMBERS = (
 )
 
 
+@interchange
 def separation_loss(
     patterns: npt.ArrayLike,
     matrix: npt.ArrayLike,
@@ -366,6 +370,7 @@ def separation_loss(
     return _evaluate(patterns, matrix, t, kind, normalize, False, num_threads)[0]
 
 
+@interchange
 def separation_gradient(
     patterns: npt.ArrayLike,
     matrix: npt.ArrayLike,

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._follow import follow
+from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
 from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
@@ -86,6 +87,10 @@ class Hopfield:
     `normalize` or `sparsify_above`; nor do lists of fixed points. `vjp` in other variables than the
     states, and `vjp_fixed_point`, exist for "dot" and "neg_sq_l2" with softmax.
 
+    Arrays of torch, JAX and others in host memory are read without a copy and answered in kind
+    (`hopfix._interchange`); attributes and lists of fixed points are NumPy's. Patterns in the
+    memory of a GPU make a `hopfix.gpu.DeviceHopfield`, which computes there.
+
     A network is immutable and may be used from several Python threads at once; computations
     release the GIL and stop within a second on Ctrl-C. States are (d,) or (..., d), results keep
     the leading shape. Cost per state: O(Nd), with no N × batch array, unless said otherwise.
@@ -100,6 +105,15 @@ class Hopfield:
         array([1., 0., 0.])
     """
 
+    def __new__(cls, patterns: Any = None, *_: Any, **__: Any) -> Hopfield:
+        """Make a `hopfix.gpu.DeviceHopfield` for patterns outside host memory."""
+        if is_foreign(patterns) and not on_host(patterns):
+            from hopfix.gpu import DeviceHopfield
+
+            return super().__new__(DeviceHopfield)
+        return super().__new__(cls)
+
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -268,15 +282,18 @@ class Hopfield:
         result: FloatArray = getattr(self._core, method)(flat, self._threads)
         return result.reshape(leading + result.shape[1:])[()]
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return f(ξ), shape (..., d): one step of retrieval, one head of attention."""
         return self._apply("update", states)
 
+    @interchange
     def weights(self, states: npt.ArrayLike) -> FloatArray:
         """Return p, by default softmax(β x_i·ξ + b_i), shape (..., N)."""
         instead = "take fewer states, or update, which never forms weights"
         return self._apply("weights", states, (len(self._patterns),), instead)
 
+    @interchange
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...).
 
@@ -295,6 +312,7 @@ class Hopfield:
         """
         return self._apply("energy", states)
 
+    @interchange
     def jacobian(self, states: npt.ArrayLike) -> FloatArray:
         """Return J = β Cov_p(x), shape (..., d, d): exactly symmetric, positive semi-definite.
 
@@ -318,6 +336,7 @@ class Hopfield:
         instead = "take fewer states, or jvp, vjp and spectral_radius, which never form J"
         return self._apply("jacobian", states, (v, d), instead)
 
+    @interchange
     def spectral_radius(self, states: npt.ArrayLike) -> FloatArray:
         """Return the largest eigenvalue of J, shape (...), in double precision inside.
 
@@ -335,6 +354,7 @@ class Hopfield:
         """
         return self._apply("spectral_radius", states)
 
+    @interchange
     def jvp(self, states: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
         """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
         return self._jacobian_product(states, "t", t)
@@ -349,6 +369,7 @@ class Hopfield:
         self, states: npt.ArrayLike, cotangents: npt.ArrayLike, wrt: str = "states"
     ) -> FloatArray: ...
 
+    @interchange
     def vjp(
         self,
         states: npt.ArrayLike,
@@ -404,6 +425,7 @@ class Hopfield:
         tol: float | None = None,
     ) -> FloatArray: ...
 
+    @interchange
     def vjp_fixed_point(
         self,
         states: npt.ArrayLike,
@@ -502,6 +524,7 @@ class Hopfield:
         result: FloatArray = self._core.jvp(flat, vectors, self._threads)
         return result.reshape((*leading, -1))
 
+    @interchange
     def retrieve(
         self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
     ) -> Retrieval:
@@ -557,6 +580,7 @@ class Hopfield:
             residual=residual.reshape(leading),
         )
 
+    @interchange
     def certify(self, states: npt.ArrayLike) -> Certificates:
         """Prove, where possible, that a unique fixed point lies near each state.
 
@@ -703,6 +727,7 @@ class Hopfield:
                 error.partial = transfer(found, self)  # type: ignore[attr-defined]
             raise
 
+    @interchange
     def follow(
         self,
         beta_to: float,

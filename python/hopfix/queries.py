@@ -24,10 +24,12 @@ from hopfix._arrays import (
     as_real,
     require_finite,
 )
+from hopfix._interchange import interchange
 
 __all__ = ["gaussian_noise", "lower_half_erased", "noise_of_norm", "random_mask"]
 
 
+@interchange
 def random_mask(
     images: npt.ArrayLike, share: float = 0.5, *, rescale: bool = False, seed: int = 0
 ) -> FloatArray:
@@ -58,6 +60,7 @@ def random_mask(
     return pixels * kept.astype(pixels.dtype) * pixels.dtype.type(factor)
 
 
+@interchange
 def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> FloatArray:
     """Return images whose lower half, floor(height / 2) lines of pixels, is 0.
 
@@ -85,6 +88,7 @@ def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> Floa
     return erased
 
 
+@interchange
 def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
     """Return min(|x + n|, 1) for images x, with the pixels of n normal of deviation `level`.
 
@@ -106,6 +110,7 @@ def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Flo
     return _disturbed(pixels, as_nonnegative("level", level) * _normal(pixels, seed))
 
 
+@interchange
 def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
     """Return min(|x + n|, 1) for images x, with n of norm `level` in a random direction.
 

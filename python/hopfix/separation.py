@@ -39,6 +39,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_real, require_finite
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 
 __all__ = ["entmax", "polynomial", "softmax", "sparsemax", "topk"]
 
@@ -135,16 +136,19 @@ class _WithoutParameters(_Separation):
         super().__init__(name)
         self._rule = rule
 
+    @interchange
     def __call__(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule, _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return (dp/dz) t, shape (..., N), for `t` shaped as `z`."""
         return _derivative(self._rule, _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         return _conjugate(self._rule, _as_scores(z), num_threads)
@@ -171,12 +175,14 @@ class _Entmax(_Separation):
             raise ValueError(f"alpha: got {number}, need a number >= 1")
         return _core.Separation.entmax(number)
 
+    @interchange
     def __call__(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule(alpha), _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -186,6 +192,7 @@ class _Entmax(_Separation):
         """
         return _derivative(self._rule(alpha), _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -211,11 +218,13 @@ class _TopK(_Separation):
             raise ValueError(f"k: got {count}, need at most the row length of z, {z.shape[-1]}")
         return _core.Separation.topk(count)
 
+    @interchange
     def __call__(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N); 1 <= k <= N."""
         scores = _as_scores(z)
         return _probabilities(self._rule(k, scores), scores, num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, k: int, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -223,6 +232,7 @@ class _TopK(_Separation):
         scores = _as_scores(z)
         return _derivative(self._rule(k, scores), scores, t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         scores = _as_scores(z)
@@ -252,12 +262,14 @@ class _Polynomial(_Separation):
             )
         return _core.Separation.polynomial(power, bool(rectified))
 
+    @interchange
     def __call__(
         self, z: npt.ArrayLike, n: int, rectified: bool = False, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule(n, rectified), _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self,
         z: npt.ArrayLike,
@@ -270,6 +282,7 @@ class _Polynomial(_Separation):
         """Return (dp/dz) t, shape (..., N), for `t` shaped as `z`; ValueError if it overflows."""
         return _derivative(self._rule(n, rectified), _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, n: int, rectified: bool = False) -> FloatArray:
         """Raise ValueError: a polynomial separation has no conjugate."""
         raise ValueError("polynomial: has no conjugate, since its Jacobian is not symmetric")
