@@ -71,11 +71,12 @@ def tile_launch(
 ) -> TileLaunch:
     """The launch for these sizes.
 
-    A slab is of 64, 128 or 256 columns, whichever is the first to hold all; beyond 256 columns
-    further slabs compute the logits again. The number of parts depends on N alone unless given:
-    one per 256 patterns, at most 128. Shared memory is static: 32 KiB for float32, 48 for float64.
+    A slab is of 64 columns where that is enough, else of 256, whose chunks of 64 beyond the last
+    column are passed over; beyond 256 columns further slabs compute the logits again. The number of
+    parts depends on N alone unless given: about one per 256 patterns, at most 128. Shared memory is
+    static: 32 KiB for float32, 48 for float64.
     """
-    chunks = next((c for c in (1, 2, 4) if value_dim <= c * TILE), 4)
+    chunks = 1 if value_dim <= TILE else 4
     slabs = -(-value_dim // (chunks * TILE))
     tiles = -(-patterns // TILE)
     if slabs > MOST_GRID:

@@ -425,13 +425,11 @@ __device__ void step(const T* updates, const Index* rows, int dim, double tol, I
             partial);                                                                            \
   }
 
-// Blocks per multiprocessor: two in float, which leaves 128 registers a thread (the widest kernel
+// Blocks per multiprocessor: two in float, which leaves 128 registers a thread (the wider kernel
 // spills some, under 256 bytes a thread); one in double, up to 255.
 HOPFIX_TILE_SUMS(hopfix_tile_sums_float32_64, float, 1, 2)
-HOPFIX_TILE_SUMS(hopfix_tile_sums_float32_128, float, 2, 2)
 HOPFIX_TILE_SUMS(hopfix_tile_sums_float32_256, float, 4, 2)
 HOPFIX_TILE_SUMS(hopfix_tile_sums_float64_64, double, 1, 1)
-HOPFIX_TILE_SUMS(hopfix_tile_sums_float64_128, double, 2, 1)
 HOPFIX_TILE_SUMS(hopfix_tile_sums_float64_256, double, 4, 1)
 HOPFIX_MERGE(hopfix_merge_float32, float)
 HOPFIX_MERGE(hopfix_merge_float64, double)
