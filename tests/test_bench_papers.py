@@ -60,7 +60,7 @@ def test_learning_in_small_finishes_what_was_begun(learning, tmp_path):
         *learning.digit_runs(learning.QUICK),
     ]
     assert document["finished"]
-    assert len(document["runs"]) == len(wanted) == 8 + 6 + 24
+    assert len(document["runs"]) == len(wanted) == 10 + 6 + 24
     for run, key in zip(document["runs"], wanted, strict=True):
         assert learning.is_of(run, json.loads(json.dumps(key)))
     assert [run["cpu_seconds"] for run in document["runs"]].count(1234.5) == 1

