@@ -9,8 +9,9 @@ sgn(QW) with W formed once, in BLAS on the same number of threads, until no quer
 the whole batch every time, "open" without the queries that have ended. "forming" has W formed
 within the timing. Of asynchronous retrieval there are two peers, both with one product a component:
 "query" sweeps over one query after the other (measured on a few of them, and scaled), "batch" takes
-a component of all queries at once. hopfix takes and returns the same arrays of float32 or float64,
-and builds its network once, outside the timing but for "forming".
+a component of all queries at once (as states @ W[k]; W[k] @ states.T is slower). hopfix takes and
+returns the same arrays of float32 or float64, and builds its network once, outside the timing but
+for "forming".
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def measure(arguments: argparse.Namespace, dtype: type) -> None:
             "hopfix": lambda: net.retrieve(states, "asynchronous").states,
             "batch": lambda: asynchronous_batch(weights, states.copy()),
         },
-        1,
+        arguments.rounds,
     )
     start = time.perf_counter()
     answer = asynchronous_query(weights, states[:_FEW])

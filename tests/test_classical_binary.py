@@ -88,9 +88,13 @@ def problem(n, d, batch, seed, *, kind="random", bias=False):
         X[:] = X[0]
     elif kind == "opposite":
         X[1::2] = -X[: len(X) // 2 * 2 : 2]
+    elif kind == "close":  # to one another or to opposites, with large overlaps
+        X = np.where(rng.random((n, d)) < 0.7, X[0], X) * rng.choice([-1, 1], size=(n, 1))
     b = rng.integers(-4, 5, size=d) * n / 2 if bias else np.zeros(d)
     S = X[rng.integers(n, size=batch)] * np.where(rng.random((batch, d)) < 0.2, -1, 1)
     S[::2] = rng.choice([-1, 1], size=S[::2].shape)
+    if kind == "balanced":  # all fields of the first query are about the bias
+        b = X.T @ (X @ S[0]) + rng.integers(-n, n + 1, size=d)
     return X, b, S
 
 
@@ -166,6 +170,51 @@ def test_asynchronous_retrieval_is_the_twins(n, d, batch, zero_diagonal, order, 
         state, steps, period = asynchronous(W, b, s, max_steps, order_of)
         np.testing.assert_array_equal(found.states[q], state)
         assert (found.steps[q], found.period[q]) == (steps, period)
+
+
+def sweeps_by_overlaps(X, b, S, max_steps, zero_diagonal, order_of):
+    """As `asynchronous`, for all queries at once, and without W."""
+    S, M = S.copy(), S @ X.T
+    steps = np.full(len(S), max_steps)
+    for k in range(max_steps):
+        start = S.copy()
+        for c in order_of(k):
+            h = 2 * (M @ X[:, c] - zero_diagonal * len(X) * S[:, c]) - round(2 * b[c])
+            new = decide(h, S[:, c])
+            if (new != S[:, c]).any():
+                M += np.outer(new - S[:, c], X[:, c])
+                S[:, c] = new
+        still = (start == S).all(axis=1)
+        steps[still] = np.minimum(steps[still], k)
+        if still.all():
+            break
+    return S, steps
+
+
+# Several tiles of queries; overlaps of several digits; more chunks than couplings are kept of;
+# couplings beyond 16 bits; fields of several sums.
+@pytest.mark.parametrize("order", ["cyclic", "random"])
+@pytest.mark.parametrize("zero_diagonal", [False, True])
+@pytest.mark.parametrize(
+    ("n", "d", "batch", "kind", "most"),
+    [
+        (60, 700, 90, "random", 12),
+        (64, 385, 9, "opposite", 5),
+        (30, 20_000, 6, "close", 2),
+        (30, 17_000, 2, "balanced", 2),
+        (40_000, 130, 5, "equal", 3),
+        (40_000, 20, 5, "random", 3),
+        (3000, 256, 11, "random", 5),
+    ],
+)
+def test_many_and_large_sweeps_are_the_twins(n, d, batch, kind, most, zero_diagonal, order):
+    X, b, S = problem(n, d, batch, 4, kind=kind, bias=True)
+    net = BinaryHopfield(X, b, zero_diagonal, num_threads=2)
+    found = net.retrieve(S, "asynchronous", order, seed=11, max_steps=most)
+    order_of = (lambda k: range(d)) if order == "cyclic" else (lambda k: shuffle(d, 11, k))
+    states, steps = sweeps_by_overlaps(X, b, S, most, zero_diagonal, order_of)
+    np.testing.assert_array_equal(found.states, states)
+    np.testing.assert_array_equal(found.steps, steps)
 
 
 def test_a_cycle_of_two_states_is_found_and_named():
@@ -266,17 +315,29 @@ def test_results_do_not_depend_on_batch_or_threads():
             np.testing.assert_array_equal(got, want[q])
 
 
+@pytest.mark.parametrize("order", ["cyclic", "random"])
+def test_more_queries_than_a_slice_holds_are_swept_alike(order):
+    X, b, S = problem(6, 20, 5000, 5, bias=True)
+    net = BinaryHopfield(X, b)
+    whole = net.retrieve(S, "asynchronous", order)
+    for part in (slice(0, 3000), slice(3000, 5000)):
+        found = net.retrieve(S[part], "asynchronous", order)
+        np.testing.assert_array_equal(found.states, whole.states[part])
+        np.testing.assert_array_equal(found.steps, whole.steps[part])
+
+
 SCRIPT = """
 import sys, numpy as np, hopfix
 from hopfix.classical import BinaryHopfield
 rng = np.random.default_rng(5)
 out = []
-for n, d in ((5, 40), (33, 3000), (2000, 50)):
+for n, d in ((5, 40), (33, 3000), (2000, 50), (40_000, 140), (700, 400)):
     X = rng.choice([-1, 1], size=(n, d))
     X[n // 2 :] = X[: n - n // 2]
     S = X[:4] * np.where(rng.random((4, d)) < 0.3, -1, 1)
     net = BinaryHopfield(X, rng.integers(-3, 4, size=d), True)
-    found = net.retrieve(S, max_steps=5), net.retrieve(S, "asynchronous", "random", 2)
+    found = [net.retrieve(S, max_steps=5), net.retrieve(S, "asynchronous")]
+    found.append(net.retrieve(S, "asynchronous", "random", 2))
     out += [net.update(S), net.energy(S)] + [a for f in found for a in (f.states, f.steps)]
 np.savez(sys.argv[1], *out)
 """

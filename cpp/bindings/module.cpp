@@ -1,6 +1,9 @@
 // The extension module _core: what this build is, and the areas bound elsewhere.
 #include <pybind11/stl.h>
 
+#include <exception>
+#include <new>
+
 #include "bindings.hpp"
 #include "hopfix/isa.hpp"
 #include "hopfix/parallel.hpp"
@@ -20,6 +23,17 @@ std::string compiler() {
 #endif
 }
 
+// std::bad_alloc says nothing to users of Python.
+void say_what_memory_is_short_for(std::exception_ptr pointer) {
+  try {
+    if (pointer) std::rethrow_exception(pointer);
+  } catch (const std::bad_alloc&) {
+    pybind11::set_error(PyExc_MemoryError,
+                        "the scratch memory of this call does not fit; take fewer states or "
+                        "patterns at a time, a smaller dimension, or fewer num_threads");
+  }
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -30,6 +44,7 @@ PYBIND11_MODULE(_core, m) {
   } catch (const std::invalid_argument& error) {
     throw pybind11::import_error(error.what());
   }
+  pybind11::register_local_exception_translator(&say_what_memory_is_short_for);
   m.attr("version") = HOPFIX_VERSION;
   m.def("isa", [] { return std::string(isa::table().level); });
   m.def("isa_built", &isa::built);

@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
-#include <utility>
 
 #include "hopfix/isa.hpp"
 #include "kernels/table.hpp"
+#include "overlap_tables.hpp"
 #include "sums.hpp"
 
 namespace hopfix {
@@ -35,10 +36,10 @@ void transpose_64(std::uint64_t (&a)[64]) {
     }
 }
 
-// dim columns of ceil(n / 64) words from n rows.
+// dim columns of ceil(n / 64) words from n rows, and one word behind them.
 SignWords columns_of(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t dim, ptrdiff_t words) {
   const ptrdiff_t length = divide_up(n, 64);
-  SignWords columns(static_cast<size_t>(dim * length));
+  SignWords columns(static_cast<size_t>(dim * length + 1));
   for (ptrdiff_t c = 0; c < length; ++c)
     for (ptrdiff_t w = 0; 64 * w < dim; ++w) {
       std::uint64_t block[64] = {};
@@ -63,51 +64,6 @@ SignWords blocks_of(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t words)
 // Patterns per index word.
 ptrdiff_t per_index() { return binary().group * binary().groups; }
 
-// Index words of all components, chunk by chunk, as the kernels of this level read them.
-std::vector<std::uint16_t> planes_of(const SignWords& columns, ptrdiff_t n, ptrdiff_t dim) {
-  const ptrdiff_t length = divide_up(n, 64), per_word = per_index();
-  const ptrdiff_t count = divide_up(n, per_word), chunks = divide_up(dim, kFieldLanes);
-  const bool split = binary().split_bytes;
-  std::vector<std::uint16_t> planes(static_cast<size_t>(chunks * count * kFieldLanes));
-  const auto place = [&](ptrdiff_t k, ptrdiff_t w, unsigned index) {
-    std::uint16_t* word = planes.data() + (k / kFieldLanes * count + w) * kFieldLanes;
-    const ptrdiff_t lane = k % kFieldLanes;
-    if (split) {
-      auto* bytes = reinterpret_cast<unsigned char*>(word);
-      bytes[lane] = static_cast<unsigned char>(index & 0xff);
-      bytes[kFieldLanes + lane] = static_cast<unsigned char>(index >> 8);
-    } else {
-      word[lane] = static_cast<std::uint16_t>(index);
-    }
-  };
-  for (ptrdiff_t k = 0; k < dim; ++k) {
-    const std::uint64_t* column = columns.data() + k * length;
-    for (ptrdiff_t w = 0; w < count; ++w) {
-      const ptrdiff_t bit = w * per_word, at = bit / 64, offset = bit % 64;
-      std::uint64_t index = column[at] >> offset;
-      if (offset + per_word > 64 && at + 1 < length) index |= column[at + 1] << (64 - offset);
-      place(k, w, static_cast<unsigned>(index & ((std::uint64_t{1} << per_word) - 1)));
-    }
-  }
-  return planes;
-}
-
-// One digit, in base 4096, of the overlaps of a slice of patterns: what an index word adds to a sum
-// is within 16 bits. `ends`: the words up to which such a sum can go on.
-struct Digit {
-  std::vector<std::int16_t> numbers, tables;
-  std::vector<ptrdiff_t> ends;
-};
-
-int count_ones(std::uint64_t word) {
-  int count = 0;
-  for (; word != 0; word &= word - 1) ++count;
-  return count;
-}
-
-constexpr int kDigitBits = 12;
-constexpr std::int64_t kMostSum = std::numeric_limits<std::int16_t>::max();
-
 }  // namespace
 
 // Fields of a few states at once, which share what they read of the patterns.
@@ -118,7 +74,8 @@ class BinaryNetwork::Tile {
   explicit Tile(const BinaryNetwork& network)
       : network_(network),
         fields_(static_cast<size_t>(kStates * network.words_ * 64)),
-        overlaps_(static_cast<size_t>(kStates * kSlice)) {}
+        overlaps_(static_cast<size_t>(kStates * kSlice)),
+        tables_(kStates, OverlapTables(binary())) {}
 
   // next[a] := the update of states[a], a < count <= kStates.
   void update(const std::uint64_t* const* states, std::uint64_t* const* next, ptrdiff_t count) {
@@ -126,7 +83,10 @@ class BinaryNetwork::Tile {
     for (ptrdiff_t first = 0; first < network_.n_; first += kSlice) {
       const ptrdiff_t size = std::min(kSlice, network_.n_ - first);
       find_overlaps(states, count, first, size);
-      for (ptrdiff_t a = 0; a < count; ++a) make_digits(a, size);
+      for (ptrdiff_t a = 0; a < count; ++a) {
+        std::fill(overlaps(a) + size, overlaps(a) + kSlice, 0);
+        tables_[static_cast<size_t>(a)].make(overlaps(a), size);
+      }
       add_fields(first / per_index(), count);
     }
     for (ptrdiff_t a = 0; a < count; ++a)
@@ -167,77 +127,19 @@ class BinaryNetwork::Tile {
       }
   }
 
-  // Consumes the overlaps of state a; they are their own only digit where every index word allows.
-  void make_digits(ptrdiff_t a, ptrdiff_t size) {
-    digits_[a].clear();
-    std::int32_t* m = overlaps(a);
-    const auto add = [](std::int64_t sum, std::int32_t x) { return sum + std::abs(x); };
-    std::int64_t most = 0;
-    for (ptrdiff_t i = 0; i < size; i += per_index())
-      most = std::max(
-          most, std::accumulate(m + i, m + std::min(size, i + per_index()), std::int64_t{0}, add));
-    if (most <= kMostSum) {
-      take_digit(a, size, [](std::int32_t& x) { return std::exchange(x, 0); });
-      return;
-    }
-    while (std::any_of(m, m + size, [](std::int32_t x) { return x != 0; }))
-      take_digit(a, size, [](std::int32_t& x) {
-        // From -2048 to 2047, of which an index word holds sixteen at most.
-        constexpr std::int32_t base = 1 << kDigitBits;
-        const std::int32_t digit = ((x + base / 2) & (base - 1)) - base / 2;
-        x = (x - digit) / base;
-        return digit;
-      });
-  }
-
-  template <class Take>
-  void take_digit(ptrdiff_t a, ptrdiff_t size, const Take& take) {
-    Digit& digit = digits_[a].emplace_back();
-    const ptrdiff_t words = divide_up(size, per_index());
-    digit.numbers.resize(static_cast<size_t>(words * per_index()));
-    std::int64_t sum = 0;
-    for (ptrdiff_t w = 0; w < words; ++w) {
-      std::int64_t here = 0;
-      for (ptrdiff_t i = w * per_index(); i < std::min(size, (w + 1) * per_index()); ++i) {
-        const std::int32_t number = take(overlaps(a)[i]);
-        digit.numbers[static_cast<size_t>(i)] = static_cast<std::int16_t>(number);
-        here += std::abs(number);
-      }
-      if (sum + here > kMostSum) {
-        digit.ends.push_back(w);
-        sum = 0;
-      }
-      sum += here;
-    }
-    digit.ends.push_back(words);
-    digit.tables.resize(static_cast<size_t>(words * binary().groups * binary().table_size));
-    binary().make_tables(digit.numbers.data(), words * binary().groups, digit.tables.data());
-  }
-
-  // Of the digits, whose first index word is `first`, to all fields.
+  // Of the overlaps of a slice, whose first index word is `first`, to all fields.
   void add_fields(ptrdiff_t first, ptrdiff_t count) {
     const ptrdiff_t all = divide_up(network_.n_, per_index());
-    const ptrdiff_t table = binary().groups * binary().table_size;
     for (ptrdiff_t chunk = 0; chunk < network_.words_ / kChunkWords; ++chunk) {
       const std::uint16_t* planes = network_.planes_.data() + (chunk * all + first) * kFieldLanes;
-      for (ptrdiff_t a = 0; a < count; ++a) {
-        int shift = 0;
-        for (const Digit& digit : digits_[a]) {
-          ptrdiff_t from = 0;
-          for (const ptrdiff_t end : digit.ends) {
-            binary().add_fields(planes + from * kFieldLanes, digit.tables.data() + from * table,
-                                end - from, shift, fields(a) + chunk * kFieldLanes);
-            from = end;
-          }
-          shift += kDigitBits;
-        }
-      }
+      for (ptrdiff_t a = 0; a < count; ++a)
+        tables_[static_cast<size_t>(a)].add_fields(planes, fields(a) + chunk * kFieldLanes);
     }
   }
 
   const BinaryNetwork& network_;
   std::vector<std::int32_t> fields_, overlaps_;
-  std::vector<Digit> digits_[kStates];
+  std::vector<OverlapTables> tables_;
 };
 
 BinaryNetwork::BinaryNetwork(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff_t dim,
@@ -249,21 +151,51 @@ BinaryNetwork::BinaryNetwork(const std::uint64_t* patterns, ptrdiff_t n, ptrdiff
   if (bias != nullptr) bias_.assign(bias, bias + dim);
   blocks_ = blocks_of(patterns, n, words_);
   columns_ = columns_of(patterns, n, dim, words_);
-  planes_ = planes_of(columns_, n, dim);
-  const ptrdiff_t length = divide_up(n, 64);
+  std::vector<std::int32_t> natural(static_cast<size_t>(dim));
+  std::iota(natural.begin(), natural.end(), 0);
+  plan(natural, planes_);
   // Components beyond dim never change.
   rise_.assign(static_cast<size_t>(words_ * 64), kMost);
   fall_.assign(static_cast<size_t>(words_ * 64), std::numeric_limits<std::int32_t>::min());
   const auto beyond = static_cast<double>(n * dim + 1), own = zero_diagonal ? double(n) : 0.0;
   for (ptrdiff_t k = 0; k < dim; ++k) {
-    std::int32_t ones = 0;
-    for (ptrdiff_t c = 0; c < length; ++c)
-      ones += count_ones(columns_[static_cast<size_t>(k * length + c)]);
-    column_sums_.push_back(2 * ones - static_cast<std::int32_t>(n));
     // h > b for integers h, and h < b. The field without the diagonal is h - n xi_k.
     const double b = bias == nullptr ? 0.0 : std::clamp(bias[k], -beyond, beyond);
     rise_[static_cast<size_t>(k)] = static_cast<std::int32_t>(std::floor(b) + 1 - own);
     fall_[static_cast<size_t>(k)] = static_cast<std::int32_t>(std::ceil(b) - 1 + own);
+  }
+}
+
+void BinaryNetwork::plan(const std::vector<std::int32_t>& order,
+                         std::vector<std::uint16_t>& planes) const {
+  const ptrdiff_t length = divide_up(n_, 64), per_word = per_index();
+  const ptrdiff_t count = divide_up(n_, per_word);
+  const std::uint32_t mask = (1u << per_word) - 1;
+  const std::uint32_t last_mask = (1u << (n_ - (count - 1) * per_word)) - 1;
+  const bool split = binary().split_bytes;
+  planes.resize(static_cast<size_t>(words_ / kChunkWords * count * kFieldLanes));
+  for (ptrdiff_t a = 0; a < static_cast<ptrdiff_t>(order.size()); ++a) {
+    const auto* column = reinterpret_cast<const unsigned char*>(
+        columns_.data() + order[static_cast<size_t>(a)] * length);
+    const ptrdiff_t lane = a % kFieldLanes;
+    std::uint16_t* words = planes.data() + a / kFieldLanes * count * kFieldLanes;
+    const auto put = [&](ptrdiff_t w, std::uint32_t index) {
+      if (split) {
+        auto* bytes = reinterpret_cast<unsigned char*>(words + w * kFieldLanes);
+        bytes[lane] = static_cast<unsigned char>(index & 0xff);
+        bytes[kFieldLanes + lane] = static_cast<unsigned char>(index >> 8);
+      } else {
+        words[w * kFieldLanes + lane] = static_cast<std::uint16_t>(index);
+      }
+    };
+    const auto bits_at = [&](ptrdiff_t w) {
+      std::uint32_t bits;  // maybe with some of the next column, or from behind the last one
+      const auto first = static_cast<size_t>(w * per_word);
+      std::memcpy(&bits, column + first / 8, sizeof bits);
+      return bits >> (first % 8);
+    };
+    for (ptrdiff_t w = 0; w + 1 < count; ++w) put(w, bits_at(w) & mask);
+    put(count - 1, bits_at(count - 1) & last_mask);
   }
 }
 

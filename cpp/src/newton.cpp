@@ -23,7 +23,6 @@ NewtonSolver::NewtonSolver(const Network<double>& network) : network_(network), 
   const auto dim = static_cast<std::size_t>(network.dim());
   weights_.resize(n);
   for (auto* vector : {&difference_, &step_, &trial_}) vector->resize(dim);
-  jacobian_.resize(dim * dim);
   for (std::size_t i = 0; i < n; ++i) {
     double square = 0;
     for (std::size_t k = 0; k < dim; ++k)
@@ -63,12 +62,41 @@ void NewtonSolver::newton_step() {
     for (std::size_t k = 0; k < difference_.size(); ++k)
       rows_.push_back(root * (x[k] - (step_[k] + difference_[k])));
   }
-  isa::table().dense->gram_columns(rows_.data(), static_cast<std::ptrdiff_t>(rows_.size()) / dim,
-                                   dim, jacobian_.data());
-  for (double& entry : jacobian_) entry = -entry;
-  for (std::ptrdiff_t k = 0; k < dim; ++k) jacobian_[static_cast<std::size_t>(k * (dim + 1))] += 1;
+  const auto active = static_cast<std::ptrdiff_t>(rows_.size()) / dim;
   step_ = difference_;
-  isa::table().dense->solve(jacobian_.data(), dim, step_.data());
+  if (active < dim)
+    solve_by_patterns(active);
+  else
+    solve_by_components(active);
+}
+
+// (I - A^T A) step = f - state, A the rows.
+void NewtonSolver::solve_by_components(std::ptrdiff_t active) {
+  const auto& dense = *isa::table().dense;
+  const auto dim = network_.dim();
+  matrix_.resize(static_cast<std::size_t>(dim * dim));
+  dense.gram_columns(rows_.data(), active, dim, matrix_.data());
+  subtract_from_identity(dim);
+  dense.solve(matrix_.data(), dim, step_.data());
+}
+
+// The same as (I + A^T (I - A A^T)^-1 A) (f - state).
+void NewtonSolver::solve_by_patterns(std::ptrdiff_t active) {
+  const auto& dense = *isa::table().dense;
+  const auto dim = network_.dim();
+  matrix_.resize(static_cast<std::size_t>(active * active));
+  dense.gram_rows(rows_.data(), active, dim, matrix_.data());
+  subtract_from_identity(active);
+  coefficients_.resize(static_cast<std::size_t>(active));
+  dense.matrix_vector(rows_.data(), difference_.data(), active, dim, coefficients_.data());
+  dense.solve(matrix_.data(), active, coefficients_.data());
+  dense.vector_matrix(coefficients_.data(), rows_.data(), active, dim, trial_.data());
+  for (std::size_t k = 0; k < step_.size(); ++k) step_[k] += trial_[k];
+}
+
+void NewtonSolver::subtract_from_identity(std::ptrdiff_t size) {
+  for (double& entry : matrix_) entry = -entry;
+  for (std::ptrdiff_t k = 0; k < size; ++k) matrix_[static_cast<std::size_t>(k * (size + 1))] += 1;
 }
 
 bool NewtonSolver::solve(double* state, int max_iterations) {

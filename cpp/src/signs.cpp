@@ -11,17 +11,38 @@ namespace {
 
 using std::ptrdiff_t;
 
+// The low bits of 64 bytes, of which eight at a time are gathered by a product.
+std::uint64_t gather_bits(const std::uint8_t* bytes) {
+  std::uint64_t bits = 0;
+  for (int k = 0; k < 64; k += 8) {
+    std::uint64_t eight = 0;
+    for (int j = 0; j < 8; ++j) eight |= static_cast<std::uint64_t>(bytes[k + j]) << (8 * j);
+    bits |= (eight * 0x0102040810204080u) >> 56 << k;
+  }
+  return bits;
+}
+
 // The bits of up to 64 numbers; `wrong` becomes true where one is not a sign.
 template <class T>
 std::uint64_t pack_word(const T* numbers, ptrdiff_t count, bool& wrong) {
-  std::uint64_t bits = 0;
-  bool bad = false;
+  std::uint8_t positive[64] = {};
+  std::uint8_t bad = 0;
   for (ptrdiff_t k = 0; k < count; ++k) {
-    bits |= static_cast<std::uint64_t>(numbers[k] > 0) << k;
+    positive[k] = numbers[k] > 0;
     bad |= !(numbers[k] * numbers[k] == 1);
   }
-  wrong |= bad;
-  return bits;
+  wrong |= bad != 0;
+  return gather_bits(positive);
+}
+
+template <class T>
+void unpack_word(std::uint64_t bits, ptrdiff_t count, T* numbers) {
+  std::uint8_t spread[64];
+  for (int k = 0; k < 64; k += 8) {
+    const std::uint64_t eight = (bits >> k & 0xff) * 0x0101010101010101u & 0x8040201008040201u;
+    for (int j = 0; j < 8; ++j) spread[k + j] = static_cast<std::uint8_t>(eight >> (8 * j));
+  }
+  for (ptrdiff_t k = 0; k < count; ++k) numbers[k] = spread[k] != 0 ? T(1) : T(-1);
 }
 
 // Rows worth a thread of their own.
@@ -62,9 +83,8 @@ void unpack_signs(const std::uint64_t* words, ptrdiff_t count, ptrdiff_t dim, T*
                   const Execution& execution) {
   const ptrdiff_t length = sign_words(dim);
   parallel_for(count, within_reason(count * dim, execution), [&](ptrdiff_t r, int) {
-    for (ptrdiff_t k = 0; k < dim; ++k)
-      rows[r * dim + k] =
-          static_cast<T>(static_cast<int>(words[r * length + k / 64] >> (k % 64) & 1) * 2 - 1);
+    for (ptrdiff_t k = 0; k < dim; k += 64)
+      unpack_word(words[r * length + k / 64], std::min<ptrdiff_t>(dim - k, 64), rows + r * dim + k);
   });
 }
 

@@ -170,7 +170,9 @@ class BinaryHopfield:
             max_steps: most updates (sweeps). Without an end within them, the state after exactly
                 so many is returned.
 
-        Costs an update or two more than `steps`, which find the end.
+        Costs an update or two more than `steps`, which find the end. A sweep takes fields of 128
+        components at a time from the same tables as an update, and moves those behind a component
+        that changes by its exact weights.
         """
         words, leading = self._states(states)
         if mode not in _MODES:

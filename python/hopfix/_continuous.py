@@ -20,6 +20,7 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._limits import require_memory
 from hopfix._results import Certificates, Retrieval, certificates_from
 
 _DENSE = (math.inf, 0)
@@ -166,6 +167,7 @@ class ContinuousHopfield:
         """
         flat, leading = self._states(states)
         dim = flat.shape[1]
+        require_memory("jacobian", (*leading, dim, dim), self.dtype, "take fewer states")
         return _finite(self._core.jacobian(flat, self._threads)).reshape((*leading, dim, dim))
 
     def retrieve(

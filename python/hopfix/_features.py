@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_nonnegative, as_states
 from hopfix._config import resolve_threads
+from hopfix._limits import require_memory
 
 KINDS = ("exp", "cosh", "relu")
 
@@ -92,6 +93,7 @@ class RandomFeatures:
         self._draw(np.random.SeedSequence(entropy), dim, n_features)
 
     def _draw(self, sequence: np.random.SeedSequence, dim: int, n_features: int) -> None:
+        require_memory("n_features", (n_features, dim), np.float64, "take fewer features")
         generator = np.random.default_rng(sequence)
         rows = orthogonal_rows if self._orthogonal else gaussian_rows
         if self._kind == "cosh":
@@ -160,6 +162,7 @@ class RandomFeatures:
         """
         dtype = as_float_array("z", z).dtype
         rows, leading = as_states("z", z, self.dim, dtype)
+        require_memory("z", (*leading, self.n_features), dtype, "transform fewer rows at a time")
         matrix = self._matrix.astype(dtype, copy=False)
         compute: Any = _core.random_features32 if dtype == np.float32 else _core.random_features64
         features = compute(matrix, self._kind == "relu", self._offset, rows, self._threads)

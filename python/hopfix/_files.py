@@ -1,42 +1,98 @@
-"""Archives of arrays (.npz) that are replaced in one step and read without unpickling."""
+"""Archives of arrays (.npz) that are replaced in one step and read without unpickling.
+
+A process killed at any moment leaves the old file or the new one, whole. Every archive holds its
+format and a checksum of all its arrays, so that damage is found when it is read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+_CHECKSUM = "checksum"
+
 
 def replace_archive(
-    path: str | os.PathLike[str], arrays: dict[str, Any], *, compressed: bool = True
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True
 ) -> None:
     """Write the arrays to a file beside `path`, then put it in its place."""
     target, write = Path(path), np.savez_compressed if compressed else np.savez
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    content[_CHECKSUM] = np.array(_checksum(content))
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file, **arrays)
+        with open(temporary, "xb") as file:
+            write(file, **content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new name last through a loss of power, where directories can be opened."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _checksum(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, np.shape(arrays[name]))).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager
-def open_archive(path: str | os.PathLike[str], kind: str, writer: str) -> Iterator[Any]:
-    """The arrays of a file whose entry "format" is `kind`; ValueError naming `writer` else."""
-    try:
-        data = np.load(Path(path), allow_pickle=False)
-    except (ValueError, EOFError):
-        raise ValueError(f"path: {path} is not a file written by {writer}") from None
-    if not isinstance(data, np.lib.npyio.NpzFile):
+def open_archive(
+    path: str | os.PathLike[str], form: str | int, writer: str, *, key: str = "format"
+) -> Iterator[dict[str, Any]]:
+    """The arrays of a file whose entry `key` is `form`; ValueError naming `writer` else.
+
+    A file that is damaged is a ValueError too, also where only the work on the arrays shows it.
+    Files without a checksum, of earlier versions, are read.
+    """
+    arrays = _read(path, writer)
+    if key not in arrays:
         raise ValueError(f"path: {path} is not a file written by {writer}")
-    with data:
-        if "format" not in data or str(data["format"]) != kind:
-            raise ValueError(f"path: {path} is not a file written by {writer}")
-        yield data
+    if str(arrays[key]) != str(form):
+        raise ValueError(
+            f"path: {path} is not a file written by {writer} of this version of hopfix: got format "
+            f"{str(arrays[key])!r}, need {str(form)!r}"
+        )
+    checksum = arrays.pop(_CHECKSUM, None)
+    if checksum is not None and str(checksum) != _checksum(arrays):
+        raise ValueError(f"path: {path} is damaged: its checksum is not that of its content")
+    try:
+        yield arrays
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise ValueError(f"path: {path} is damaged: {error}") from error
+
+
+def _read(path: str | os.PathLike[str], writer: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        try:
+            data = np.load(file, allow_pickle=False)
+            if not isinstance(data, np.lib.npyio.NpzFile):
+                raise ValueError("one array")
+            with data:
+                return {name: data[name] for name in data.files}
+        except Exception as error:  # damaged archives make the readers of them raise anything
+            raise ValueError(f"path: {path} is not a file written by {writer} ({error})") from None

@@ -7,14 +7,13 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
-from hopfix._files import replace_archive
+from hopfix._files import open_archive, replace_archive
 from hopfix.degree import audit
 
 if TYPE_CHECKING:
@@ -285,9 +284,7 @@ class FixedPoints:
         """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
         from hopfix.network import Hopfield
 
-        with np.load(Path(path), allow_pickle=False) as data:
-            if "format" not in data or int(data["format"]) != _FORMAT:
-                raise ValueError(f"path: {path} is not a file written by FixedPoints.save")
+        with open_archive(path, _FORMAT, "FixedPoints.save") as data:
             kernel = data["kernel"]
             network = Hopfield(
                 data["patterns"],

@@ -32,7 +32,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -50,7 +49,8 @@ from hopfix._arrays import (
     require_finite,
 )
 from hopfix._config import resolve_threads
-from hopfix._files import replace_archive
+from hopfix._files import open_archive, replace_archive
+from hopfix._limits import require_memory
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
 
@@ -240,9 +240,7 @@ class SeparationKernel:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SeparationKernel:
         """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
-        with np.load(Path(path), allow_pickle=False) as data:
-            if "separation_kernel" not in data or int(data["separation_kernel"]) != _FORMAT:
-                raise ValueError(f"path: {path} is not a file written by SeparationKernel.save")
+        with open_archive(path, _FORMAT, "SeparationKernel.save", key="separation_kernel") as data:
             numbers = {name: data[name].tolist() for name in _NUMBERS}
             options: dict[str, Any] = {k: v[0] if v else None for k, v in numbers.items()}
             kernel = cls(kind=_as_kind(str(data["kind"])), **options)
@@ -282,6 +280,7 @@ class SeparationKernel:
         d = rows.shape[1]
         if start is None:
             shape = (d if self.n_features is None else self.n_features, d)
+            require_memory("n_features", shape, rows.dtype, "take fewer features")
             return rng.standard_normal(shape, dtype=rows.dtype.type)
         return np.array(_as_matrix("start", start, rows, self.n_features))  # it becomes the matrix
 

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._follow import follow
+from hopfix._limits import require_memory
 from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
 from hopfix._results import Certificates, Retrieval, certificates_from
@@ -245,8 +246,16 @@ class Hopfield:
             raise ValueError(f"{name}: got shape {array.shape}, need (..., {dim}), as values have")
         return as_states(name, array, dim, self.dtype)
 
-    def _apply(self, method: str, states: npt.ArrayLike) -> FloatArray:
+    def _apply(
+        self,
+        method: str,
+        states: npt.ArrayLike,
+        per_state: tuple[int, ...] = (),
+        instead: str = "",
+    ) -> FloatArray:
+        """`instead`: what to do where results of that shape per state are too many."""
         flat, leading = self._states(states)
+        require_memory(method, leading + per_state, self.dtype, instead)
         result: FloatArray = getattr(self._core, method)(flat, self._threads)
         return result.reshape(leading + result.shape[1:])[()]
 
@@ -256,7 +265,8 @@ class Hopfield:
 
     def weights(self, states: npt.ArrayLike) -> FloatArray:
         """Return p, by default softmax(β x_i·ξ + b_i), shape (..., N)."""
-        return self._apply("weights", states)
+        instead = "take fewer states, or update, which never forms weights"
+        return self._apply("weights", states, (len(self._patterns),), instead)
 
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...).
@@ -282,7 +292,10 @@ class Hopfield:
         values and not for "polynomial". The one-sided derivative of `hopfix.separation` where p
         has a kink.
         """
-        return self._apply("jacobian", states)
+        d = self._patterns.shape[1]
+        v = d if self._model.values is None else self._model.values.shape[1]
+        instead = "take fewer states, or jvp, vjp and spectral_radius, which never form J"
+        return self._apply("jacobian", states, (v, d), instead)
 
     def spectral_radius(self, states: npt.ArrayLike) -> FloatArray:
         """Return the largest eigenvalue of J, shape (...), in double precision inside.

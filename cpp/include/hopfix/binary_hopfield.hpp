@@ -5,10 +5,11 @@
 //
 // W is never formed: overlaps m_i = x_i . xi come from counting the bits in which words differ, and
 // fields Sum_i m_i x_i from tables (src/kernels/binary_table.hpp). O(n dim / 64 + n dim / 5) word
-// operations of 512 bits over 32 components a step; a component of an asynchronous sweep costs
-// O(n / 16) vector operations, twice that where it changes. Memory: three arrangements of the n x
-// dim bits. Every field is the exact integer and its comparison with b exact, so that results do
-// not depend on batch, threads or instruction-set level.
+// operations of 512 bits over 32 components a step. A sweep of asynchronous updates looks fields up
+// chunk by chunk (of 128 components), at the same cost; a chunk in which something changes takes
+// O(n) more for new tables, and O(128) a change. Memory: three arrangements of the n x dim bits; of
+// a sweep, up to 8 MiB of rows of W a thread. Every field is the exact integer and its comparison
+// with b exact, so that results do not depend on batch, threads or instruction-set level.
 //
 // States are rows of words() 64-bit words: component k is bit k % 64 of word k / 64, set for +1;
 // bits from dim on are zero.
@@ -92,16 +93,20 @@ class BinaryNetwork {
   Execution within_reason(std::ptrdiff_t count, const Execution& execution) const;
   // overlaps[i] = x_i . state, rounded up to a whole block of patterns.
   void find_overlaps(const std::uint64_t* state, std::int32_t* overlaps) const;
+  // planes = the index words of the components in this order, chunk by chunk, as the kernels read
+  // them.
+  void plan(const std::vector<std::int32_t>& order, std::vector<std::uint16_t>& planes) const;
   class Tile;
+  class SweepPlan;
   class Sweeper;
+  class SweepTiles;
 
   std::ptrdiff_t n_, dim_, words_;
   bool zero_diagonal_;
   std::vector<double> bias_;  // empty: 0
   SignWords blocks_;          // rows of kSignRows patterns, their words interleaved
-  SignWords columns_;         // dim x column words
+  SignWords columns_;         // dim x column words, and one more
   std::vector<std::uint16_t> planes_;
-  std::vector<std::int32_t> column_sums_;
   std::vector<std::int32_t> rise_, fall_;
 };
 

@@ -15,7 +15,9 @@ class NewtonSolver {
 
   // Moves `state` to a fixed point; returns whether the residual |f(xi) - xi| came down to
   // rounding. The step is (I - J)^-1 (f - xi), halved until the residual falls; where no part of
-  // it helps, one plain update is taken instead. O(n dim^2 + dim^3) an iteration.
+  // it helps, one plain update is taken instead. O(n dim + m^2 l) an iteration for the smaller m
+  // and the larger l of dim and the number of patterns with any weight; no dim x dim matrix where
+  // that number is smaller.
   bool solve(double* state, int max_iterations = 100);
 
   // |f(state) - state|; leaves weights and f(state) - state in the members.
@@ -23,10 +25,13 @@ class NewtonSolver {
 
  private:
   void newton_step();
+  void solve_by_components(std::ptrdiff_t active);
+  void solve_by_patterns(std::ptrdiff_t active);
+  void subtract_from_identity(std::ptrdiff_t size);
 
   const Network<double>& network_;
   double scale_;  // largest |x_i|, the unit of distances
-  std::vector<double> weights_, difference_, rows_, jacobian_, step_, trial_;
+  std::vector<double> weights_, difference_, rows_, matrix_, coefficients_, step_, trial_;
 };
 
 }  // namespace hopfix

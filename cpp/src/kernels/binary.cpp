@@ -1,4 +1,5 @@
 // Networks of signs, of one instruction-set level: overlaps by counting bits, fields by tables.
+#include "binary_updates.hpp"
 #include "level.hpp"
 #include "simd.hpp"
 
@@ -8,17 +9,6 @@ namespace {
 
 using Words = Bits<double>;
 constexpr int kWordLanes = kLanes<double>;
-
-typedef std::int32_t Ints __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
-typedef std::int16_t Shorts __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
-constexpr int kIntLanes = HOPFIX_VECTOR_BYTES / 4, kShortLanes = HOPFIX_VECTOR_BYTES / 2;
-
-template <class V, class T>
-V load_as(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
 
 // ------------------------------------------------------------------------------- counting bits
 
@@ -117,44 +107,129 @@ constexpr bool kSplitBytes = false;
 #endif
 constexpr int kTableSize = 1 << kGroup;
 
-// sums[p] = the sum of the numbers with the sign + where p has a bit.
-inline void tabulate(const std::int16_t* numbers, std::int16_t* sums) {
-  sums[0] = 0;
-  for (int j = 0; j < kGroup; ++j) sums[0] = static_cast<std::int16_t>(sums[0] - numbers[j]);
-  for (int j = 0; j < kGroup; ++j)
-    for (int p = 0; p < 1 << j; ++p)
-      sums[p + (1 << j)] = static_cast<std::int16_t>(sums[p] + 2 * numbers[j]);
+constexpr int kPerWord = kGroup * kGroups;
+
+std::uint32_t magnitudes(const std::int32_t* numbers, std::ptrdiff_t words, std::int32_t* sums) {
+#if defined(__AVX512F__)
+  __m512i total = {};
+  for (std::ptrdiff_t w = 0; w < words; ++w) {
+    const __m512i word = _mm512_maskz_loadu_epi32((1 << kPerWord) - 1, numbers + w * kPerWord);
+    total = _mm512_add_epi32(total, word);
+    sums[w] = _mm512_reduce_add_epi32(_mm512_abs_epi32(word));
+  }
+  return static_cast<std::uint32_t>(_mm512_reduce_add_epi32(total));
+#else
+  std::uint32_t total = 0;
+  for (std::ptrdiff_t w = 0; w < words; ++w) {
+    sums[w] = 0;
+    for (std::ptrdiff_t i = w * kPerWord; i < (w + 1) * kPerWord; ++i) {
+      total += static_cast<std::uint32_t>(numbers[i]);
+      sums[w] += numbers[i] < 0 ? -numbers[i] : numbers[i];
+    }
+  }
+  return total;
+#endif
 }
 
-void make_tables(const std::int16_t* numbers, std::ptrdiff_t count, std::int16_t* tables) {
-  for (std::ptrdiff_t g = 0; g < count; ++g, numbers += kGroup, tables += kTableSize) {
+// sums[p] = the sum of the numbers for which p has a bit.
+inline void tabulate(const std::int32_t* numbers, std::int16_t* sums) {
+#if defined(__AVX512F__)
+  constexpr __mmask32 chosen[kGroup] = {0xaaaaaaaa, 0xcccccccc, 0xf0f0f0f0, 0xff00ff00, 0xffff0000};
+  __m512i sum = {};
+#pragma GCC unroll 5
+  for (int j = 0; j < kGroup; ++j)
+    sum = _mm512_mask_add_epi16(sum, chosen[j], sum,
+                                _mm512_set1_epi16(static_cast<std::int16_t>(numbers[j])));
+  _mm512_storeu_si512(sums, sum);
+#else
+  sums[0] = 0;
+  for (int j = 0; j < kGroup; ++j)
+    for (int p = 0; p < 1 << j; ++p)
+      sums[p + (1 << j)] = static_cast<std::int16_t>(sums[p] + numbers[j]);
+#endif
+}
+
+// As the look-up of this level reads it.
+constexpr void put_table(const std::int16_t* sums, std::int16_t* table) {
+  for (int p = 0; p < kTableSize; ++p)
     if constexpr (!kSplitBytes) {
-      tabulate(numbers, tables);
-    } else {
-      std::int16_t sums[kTableSize];
-      tabulate(numbers, sums);
-      auto* bytes = reinterpret_cast<unsigned char*>(tables);
-      for (int p = 0; p < kTableSize; ++p) {
-        const auto value = static_cast<std::uint16_t>(sums[p]);
-        bytes[p] = static_cast<unsigned char>(value & 0xff);
-        bytes[kTableSize + p] = static_cast<unsigned char>(value >> 8);
-      }
+      table[p] = sums[p];
+    } else if (p % 2 == 0) {
+      const int low = (sums[p] & 0xff) | (sums[p + 1] & 0xff) << 8;
+      const int high = (sums[p] >> 8 & 0xff) | (sums[p + 1] & 0xff00);
+      table[p / 2] = static_cast<std::int16_t>(low);
+      table[(kTableSize + p) / 2] = static_cast<std::int16_t>(high);
     }
+}
+
+void make_tables(const std::int32_t* numbers, std::ptrdiff_t count, std::int16_t* tables) {
+  for (std::ptrdiff_t g = 0; g < count; ++g, numbers += kGroup, tables += kTableSize) {
+    std::int16_t sums[kTableSize];
+    tabulate(numbers, sums);
+    put_table(sums, tables);
   }
 }
 
-void widen_and_add(const std::int16_t* sums, int shift, std::int32_t* fields) {
+// The tables of the numbers of a state.
+struct StateTables {
+  const std::int16_t* tables;
+  const std::int16_t* operator()(std::ptrdiff_t w, int g) const {
+    return tables + (w * kGroups + g) * kTableSize;
+  }
+};
+
+// Table q: the sums of x_i y_i over a group where the signs y are those of q.
+struct UnitTables {
+  alignas(64) std::int16_t tables[kTableSize][kTableSize] = {};
+  constexpr UnitTables() {
+    for (int q = 0; q < kTableSize; ++q) {
+      std::int16_t sums[kTableSize] = {};
+      for (int p = 0; p < kTableSize; ++p) {
+        sums[p] = kGroup;
+        for (int j = 0; j < kGroup; ++j)
+          sums[p] = static_cast<std::int16_t>(sums[p] - 2 * ((p ^ q) >> j & 1));
+      }
+      put_table(sums, tables[q]);
+    }
+  }
+};
+constexpr UnitTables kUnits;
+
+// The unit tables of the signs of one component.
+class ComponentTables {
+ public:
+  ComponentTables(const std::uint16_t* planes, std::ptrdiff_t lane)
+      : planes_(planes), lane_(lane) {}
+  const std::int16_t* operator()(std::ptrdiff_t w, int g) const {
+    return kUnits.tables[index(w) >> (g * kGroup) & (kTableSize - 1)];
+  }
+
+ private:
+  int index(std::ptrdiff_t w) const {
+    const std::uint16_t* words = planes_ + w * kFieldLanes;
+    if constexpr (!kSplitBytes) return words[lane_];
+    const auto* bytes = reinterpret_cast<const unsigned char*>(words);
+    return bytes[lane_] | bytes[kFieldLanes + lane_] << 8;
+  }
+
+  const std::uint16_t* planes_;
+  std::ptrdiff_t lane_;
+};
+
+void widen_and_add(const std::int16_t* sums, int shift, std::uint32_t base, std::int32_t* fields) {
   // Shifted without sign, where the whole sum may pass the range of its parts on its way.
   for (std::ptrdiff_t k = 0; k < kFieldLanes; ++k)
     fields[k] = static_cast<std::int32_t>(
-        static_cast<std::uint32_t>(fields[k]) +
+        static_cast<std::uint32_t>(fields[k]) + base +
         (static_cast<std::uint32_t>(static_cast<std::int32_t>(sums[k])) << shift));
 }
 
+// sums[k] = what component k finds in the tables of its index words.
 #if defined(__AVX512F__)
 
-void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::ptrdiff_t words,
-                int shift, std::int32_t* fields) {
+template <class Tables>
+void look_up_sums(const std::uint16_t* planes, const Tables& table_of, std::ptrdiff_t words,
+                  std::int16_t* sums) {
   constexpr int vectors = kFieldLanes / 32;
   __m512i sum[vectors] = {};
   for (std::ptrdiff_t w = 0; w < words; ++w) {
@@ -164,7 +239,7 @@ void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::pt
       index[v] = _mm512_loadu_si512(planes + w * kFieldLanes + v * 32);
 #pragma GCC unroll 3
     for (int g = 0; g < kGroups; ++g) {
-      const __m512i table = _mm512_loadu_si512(tables + (w * kGroups + g) * kTableSize);
+      const __m512i table = _mm512_loadu_si512(table_of(w, g));
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         sum[v] = _mm512_add_epi16(sum[v], _mm512_permutexvar_epi16(index[v], table));
@@ -172,9 +247,7 @@ void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::pt
       }
     }
   }
-  std::int16_t sums[kFieldLanes];
   for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(sums + v * 32, sum[v]);
-  widen_and_add(sums, shift, fields);
 }
 
 #elif defined(__x86_64__)
@@ -210,7 +283,8 @@ constexpr int kByteLanes = static_cast<int>(sizeof(Bytes));
 struct ByteSums {
   Bytes low = {}, high = {};
 
-  void add(Bytes index, const unsigned char* table) {
+  void add(Bytes index, const std::int16_t* sums) {
+    const auto* table = reinterpret_cast<const unsigned char*>(sums);
     const Bytes least = look_up(table_at(table), index);
     const Bytes most = look_up(table_at(table + kTableSize), index);
     low = add_shorts(low, unpack_low(least, most));
@@ -224,178 +298,67 @@ struct ByteSums {
   }
 };
 
-void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::ptrdiff_t words,
-                int shift, std::int32_t* fields) {
+template <class Tables>
+void look_up_sums(const std::uint16_t* planes, const Tables& table_of, std::ptrdiff_t words,
+                  std::int16_t* sums) {
   constexpr int kSides = 2;  // vectors side by side hide the latency of the sums
-  std::int16_t sums[kFieldLanes];
   for (std::ptrdiff_t first = 0; first < kFieldLanes; first += kSides * kByteLanes) {
     ByteSums side[kSides];
     for (std::ptrdiff_t half = 0; half < 2 * words; ++half) {
       const auto* index = reinterpret_cast<const unsigned char*>(planes) + half * kFieldLanes;
-      const auto* table =
-          reinterpret_cast<const unsigned char*>(tables) + half * 2 * (2 * kTableSize);
+      const int g = 2 * static_cast<int>(half % 2);
+      const std::int16_t *low = table_of(half / 2, g), *high = table_of(half / 2, g + 1);
 #pragma GCC unroll 2
       for (int s = 0; s < kSides; ++s) {
         const auto both = load_as<Bytes>(index + first + s * kByteLanes);
-        side[s].add(low_nibbles(both), table);
-        side[s].add(high_nibbles(both), table + 2 * kTableSize);
+        side[s].add(low_nibbles(both), low);
+        side[s].add(high_nibbles(both), high);
       }
     }
     for (int s = 0; s < kSides; ++s) side[s].put(sums + first + s * kByteLanes);
   }
-  widen_and_add(sums, shift, fields);
 }
 
 #else
 
-void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::ptrdiff_t words,
-                int shift, std::int32_t* fields) {
-  std::int16_t sums[kFieldLanes] = {};
+template <class Tables>
+void look_up_sums(const std::uint16_t* planes, const Tables& table_of, std::ptrdiff_t words,
+                  std::int16_t* sums) {
+  for (std::ptrdiff_t k = 0; k < kFieldLanes; ++k) sums[k] = 0;
   for (std::ptrdiff_t w = 0; w < words; ++w)
     for (std::ptrdiff_t k = 0; k < kFieldLanes; ++k)
       for (int g = 0; g < kGroups; ++g) {
         const int index = planes[w * kFieldLanes + k] >> (g * kGroup) & (kTableSize - 1);
-        sums[k] =
-            static_cast<std::int16_t>(sums[k] + tables[(w * kGroups + g) * kTableSize + index]);
+        sums[k] = static_cast<std::int16_t>(sums[k] + table_of(w, g)[index]);
       }
-  widen_and_add(sums, shift, fields);
 }
 
 #endif
 
-// ------------------------------------------------------------------------------------- updates
-
-// The bits of 64 comparisons.
-struct Less {
-  template <class V>
-  auto operator()(V a, V b) const {
-    return a <= b;
-  }
-};
-struct More {
-  template <class V>
-  auto operator()(V a, V b) const {
-    return a >= b;
-  }
-};
-
-template <class Compare>
-inline std::uint64_t compare_64(const std::int32_t* a, const std::int32_t* b, Compare compare) {
-  std::uint64_t bits = 0;
-  for (int first = 0; first < 64; first += kIntLanes) {
-    const Ints result = compare(load_as<Ints>(a + first), load_as<Ints>(b + first));
-#if defined(__AVX512F__)
-    const std::uint64_t here = _mm512_movepi32_mask(reinterpret_cast<__m512i>(result));
-#elif defined(__AVX2__)
-    const auto here =
-        static_cast<std::uint64_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(result)));
-#elif defined(__x86_64__)
-    const auto here = static_cast<std::uint64_t>(_mm_movemask_ps(reinterpret_cast<__m128>(result)));
-#else
-    std::uint64_t here = 0;
-    for (int l = 0; l < kIntLanes; ++l) here |= static_cast<std::uint64_t>(result[l] & 1) << l;
-#endif
-    bits |= here << first;
-  }
-  return bits;
+void add_fields(const std::uint16_t* planes, const std::int16_t* tables, std::ptrdiff_t words,
+                int shift, std::uint32_t base, std::int32_t* fields) {
+  std::int16_t sums[kFieldLanes];
+  look_up_sums(planes, StateTables{tables}, words, sums);
+  widen_and_add(sums, shift, base, fields);
 }
 
-void decide(const std::int32_t* fields, const std::int32_t* rise, const std::int32_t* fall,
-            const std::uint64_t* state, std::uint64_t* next) {
-  for (std::ptrdiff_t w = 0; w < kChunkWords; ++w) {
-    const std::uint64_t rises = compare_64(fields + 64 * w, rise + 64 * w, More());
-    const std::uint64_t falls = compare_64(fields + 64 * w, fall + 64 * w, Less());
-    next[w] = (state[w] & ~falls) | (~state[w] & rises);
+void couple(const std::uint16_t* planes, std::ptrdiff_t words, std::ptrdiff_t lane,
+            std::ptrdiff_t padding, std::int32_t* row) {
+  constexpr std::ptrdiff_t kMostWords = 2000;  // whose sums are within 16 bits
+  for (std::ptrdiff_t k = 0; k < kFieldLanes; ++k) row[k] = static_cast<std::int32_t>(-2 * padding);
+  for (std::ptrdiff_t w = 0; w < words; w += kMostWords) {
+    const std::uint16_t* part = planes + w * kFieldLanes;
+    std::int16_t sums[kFieldLanes];
+    const std::ptrdiff_t here = words - w < kMostWords ? words - w : kMostWords;
+    look_up_sums(part, ComponentTables(part, lane), here, sums);
+    widen_and_add(sums, 1, 0, row);
   }
-}
-
-// work(first, chosen) for groups of lanes: all bits set in the lanes whose bit is set.
-template <class Work>
-inline void for_lanes(const std::uint64_t* bits, std::ptrdiff_t words, const Work& work) {
-#if !defined(__AVX512F__)
-  Ints own = {};
-  for (int l = 0; l < kIntLanes; ++l) own[l] = 1 << l;
-#endif
-  for (std::ptrdiff_t w = 0; w < words; ++w) {
-    const std::uint64_t word = bits[w];
-#pragma GCC unroll 16
-    for (int first = 0; first < 64; first += kIntLanes) {
-#if defined(__AVX512F__)
-      work(64 * w + first, static_cast<__mmask16>(word >> first));
-#else
-      const auto here = static_cast<std::int32_t>(word >> first & ((1u << kIntLanes) - 1));
-      work(64 * w + first, ((here - Ints{}) & own) != 0);
-#endif
-    }
-  }
-}
-
-// The sum of the numbers whose bit is set, modulo 2^32.
-inline std::uint32_t chosen_sum(const std::uint64_t* bits, const std::int32_t* numbers,
-                                std::ptrdiff_t words) {
-#if defined(__AVX512F__)
-  __m512i sum[4] = {};
-  for_lanes(bits, words, [&](std::ptrdiff_t first, __mmask16 chosen) {
-    __m512i& part = sum[first / kIntLanes % 4];
-    part = _mm512_mask_add_epi32(part, chosen, part, _mm512_loadu_si512(numbers + first));
-  });
-  return static_cast<std::uint32_t>(_mm512_reduce_add_epi32(
-      _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]))));
-#else
-  typedef std::uint32_t Unsigned __attribute__((vector_size(HOPFIX_VECTOR_BYTES)));
-  Unsigned sum[2] = {};
-  for_lanes(bits, words, [&](std::ptrdiff_t first, Ints chosen) {
-    sum[first / kIntLanes % 2] +=
-        reinterpret_cast<Unsigned>(load_as<Ints>(numbers + first) & chosen);
-  });
-  const Unsigned both = sum[0] + sum[1];
-  std::uint32_t total = 0;
-  for (int l = 0; l < kIntLanes; ++l) total += both[l];
-  return total;
-#endif
-}
-
-// Adds `step` where the bit is set and subtracts it elsewhere.
-inline void add_signs(const std::uint64_t* bits, std::int32_t step, std::int32_t* numbers,
-                      std::ptrdiff_t words) {
-#if defined(__AVX512F__)
-  const __m512i up = _mm512_set1_epi32(step), twice = _mm512_set1_epi32(2 * step);
-  for_lanes(bits, words, [&](std::ptrdiff_t first, __mmask16 chosen) {
-    const __m512i low = _mm512_sub_epi32(_mm512_loadu_si512(numbers + first), up);
-    _mm512_storeu_si512(numbers + first, _mm512_mask_add_epi32(low, chosen, low, twice));
-  });
-#else
-  for_lanes(bits, words, [&](std::ptrdiff_t first, Ints chosen) {
-    const Ints moved = load_as<Ints>(numbers + first) + ((2 * step & chosen) - step);
-    std::memcpy(numbers + first, &moved, sizeof moved);
-  });
-#endif
-}
-
-std::ptrdiff_t sweep(const SignSweep& s) {
-  std::ptrdiff_t changed = 0;
-  for (std::ptrdiff_t a = 0; a < s.count; ++a) {
-    const std::int32_t k = s.order[a];
-    const std::uint64_t* column = s.columns + k * s.column_words;
-    // Plus the chosen ones, minus the others; the field itself is within 32 bits.
-    const auto field = static_cast<std::int32_t>(
-        2 * chosen_sum(column, s.overlaps, s.column_words) - static_cast<std::uint32_t>(*s.total));
-    std::uint64_t& word = s.state[k / 64];
-    const std::uint64_t bit = std::uint64_t{1} << (k % 64);
-    const bool positive = (word & bit) != 0;
-    if (positive ? field > s.fall[k] : field < s.rise[k]) continue;
-    word ^= bit;
-    const std::int32_t step = positive ? -2 : 2;
-    add_signs(column, step, s.overlaps, s.column_words);
-    *s.total += step * s.column_sums[k];
-    ++changed;
-  }
-  return changed;
 }
 
 }  // namespace
 
-const BinaryKernels binary = {kGroup,      kGroups,    kTableSize, kSplitBytes, differences,
-                              make_tables, add_fields, decide,     sweep};
+const BinaryKernels binary = {kGroup,      kGroups,    kTableSize,  kSplitBytes,
+                              differences, magnitudes, make_tables, add_fields,
+                              couple,      decide,     settle,      add_columns};
 
 }  // namespace hopfix::kernels::HOPFIX_LEVEL

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer
-from hopfix._files import replace_archive
+from hopfix._files import open_archive, replace_archive
 from hopfix.mean_field._attractors import forcing_period
 from hopfix.mean_field._columns import as_steps
 from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
@@ -214,6 +214,7 @@ def _save(found: Bifurcation, key: str, path: Path) -> None:
     """Write a shard, in one step."""
     nothing = np.empty((len(found.betas), 0))
     arrays: dict[str, Any] = {
+        "sweep": np.array(_FORMAT),
         "key": np.array(key),
         "parameters": np.stack([found.betas, found.gammas, found.position_weights]),
         "values": found.values,
@@ -232,20 +233,22 @@ def _save(found: Bifurcation, key: str, path: Path) -> None:
 def _load(path: Path) -> tuple[Bifurcation, str]:
     """A shard and the key it was made for."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            given = {name: data[name] for name in data.files}
-        exponents = given["exponents"] if given["exponents"].shape[1] else None
-        betas, gammas, position_weights = given["parameters"]
-        found = Bifurcation(
-            betas=betas,
-            gammas=gammas,
-            position_weights=position_weights,
-            values=given["values"],
-            exponents=exponents,
-            error=None if exponents is None else given["error"],
-            final_states=states_from(given["windows"], int(given["position"]), given.get("tokens")),
-            forcing_period=int(given["forcing_period"]),
-        )
-        return found, str(given["key"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with open_archive(path, _FORMAT, "bifurcation", key="sweep") as given:
+            return _bifurcation(given), str(given["key"])
+    except (OSError, ValueError) as error:
         raise ValueError(f"directory: {path} is not a shard of a sweep ({error})") from None
+
+
+def _bifurcation(given: dict[str, Any]) -> Bifurcation:
+    exponents = given["exponents"] if given["exponents"].shape[1] else None
+    betas, gammas, position_weights = given["parameters"]
+    return Bifurcation(
+        betas=betas,
+        gammas=gammas,
+        position_weights=position_weights,
+        values=given["values"],
+        exponents=exponents,
+        error=None if exponents is None else given["error"],
+        final_states=states_from(given["windows"], int(given["position"]), given.get("tokens")),
+        forcing_period=int(given["forcing_period"]),
+    )
