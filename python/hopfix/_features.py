@@ -203,8 +203,8 @@ class RandomFeatures:
         if self._kind == "relu":
             raise ValueError('relative_variance: no formula exists for kind "relu"')
         a, b = self._pair(a, b)
-        square = np.square(a + b).sum(axis=-1)
         with np.errstate(over="ignore"):
+            square = np.square(a + b).sum(axis=-1)
             one = np.expm1(square) if self._kind == "exp" else 4 * np.sinh(square / 2) ** 2
         return np.asarray(one / self.n_features)
 

@@ -78,7 +78,13 @@ def exponential_state(
     temperature √β and log-weights −β‖k_i‖²/2: no exponent is ever out of range.
     """
     root = math.sqrt(beta)
-    log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
+    with np.errstate(over="ignore"):
+        log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
+    if not np.isfinite(log_weights).all():
+        raise ValueError(
+            f"beta: got {beta:g}, with which beta |pattern|^2 overflows; lower beta, or scale the "
+            "patterns down"
+        )
     matrix = features.matrix
     network = Hopfield(keys, root, log_weights=log_weights, num_threads=threads)
     squares = np.einsum("jk,jk->j", matrix, matrix)
