@@ -1,5 +1,6 @@
 """The CUDA kernels as shipped, run on the CPU by an emulation of CUDA's threads."""
 
+import contextlib
 import sys
 
 import emulated_cuda
@@ -445,3 +446,30 @@ def test_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(ImportError, match=r"install hopfix\[cuda12\], or hopfix\[cuda13\]"):
         _kernels.update(ROWS, ROWS, 1.0)
+
+
+class OnDevice(np.ndarray):
+    """An array with the context of its device, as CuPy's have."""
+
+    device = contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_networks_on_cupy_reduce_with_the_kernel(cuda, dtype, monkeypatch):
+    pytest.importorskip("array_api_compat")
+    from hopfix.gpu import _store
+
+    case = Case(3, dtype, 150, 7, 5, beta=2.0)
+    store = _store.Store(np, case.patterns, np.zeros(150, dtype), case.beta)
+    expected = _store.reduce(store, case.states)
+    monkeypatch.setattr(_store, "is_cupy", lambda array: True)
+    launches = []
+    original = _kernels.tile_sums
+    monkeypatch.setattr(
+        _kernels, "tile_sums", lambda *given: launches.append(1) or original(*given)
+    )
+    found = _store.reduce(store, case.states.view(OnDevice))
+    assert launches
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)

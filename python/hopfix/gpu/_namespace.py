@@ -30,6 +30,11 @@ def device_of(array: Any) -> Any:
     return _compat().device(array)
 
 
+def is_cupy(array: Any) -> bool:
+    """Return whether an array is CuPy's."""
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
 def to_host(array: Any) -> np.ndarray[Any, Any]:
     """Copy an array into host memory."""
     compat = _compat()

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from hopfix.gpu import _kernels
+from hopfix.gpu._namespace import is_cupy
+
 # Most numbers of an intermediate array: 64 MiB in float32.
 LARGEST = 2**24
 _MOST_ROWS = 2**15
@@ -75,8 +78,7 @@ def row_blocks(count: int, numbers_per_row: int = 1) -> Iterator[slice]:
 def tile_step(store: Store, carry: Reduction, states: Any, patterns: Any, log_weights: Any) -> Any:
     """Fold one tile of patterns into the running maximum, sum and weighted sum of each state.
 
-    `carry.average` is Σ exp(z − top) x here, not yet divided. This is the step a fused kernel
-    takes the place of; all passes over the patterns that need no derivative go through it.
+    `carry.average` is Σ exp(z − top) x here, not yet divided.
     """
     xp = store.xp
     logits = store.logits(states, patterns, log_weights)
@@ -91,7 +93,14 @@ def tile_step(store: Store, carry: Reduction, states: Any, patterns: Any, log_we
 
 
 def reduce(store: Store, states: Any) -> Reduction:
-    """Reduce all patterns for B states: O(NdB), never an N × B array."""
+    """Reduce all patterns for B states: O(NdB), never an N × B array.
+
+    On CuPy by the fused kernel, which has tiles of its own.
+    """
+    if is_cupy(states):
+        with states.device:
+            sums = _kernels.tile_sums(store.patterns, states, store.beta, store.log_weights)
+        return Reduction(sums.maximum, sums.total, sums.weighted / sums.total[:, None])
     xp, rows = store.xp, int(states.shape[0])
     zero = xp.zeros_like(states[:, 0])
     carry = Reduction(zero - xp.inf, zero, xp.zeros_like(states))
