@@ -18,7 +18,7 @@ NEEDS = {"hopfix.torch": "torch", "hopfix.datasets": "sklearn", "hopfix.plot": "
 
 # What the library computes. Classes of results are shown by what makes them.
 SHOWN = {
-    "hopfix": ["Hopfield", "FixedPoints", "compare"],
+    "hopfix": ["Hopfield", "FixedPoints", "compare", "connections"],
     "hopfix.branches": ["from_infinity", "from_zero"],
     "hopfix.classical": ["BinaryHopfield", "ContinuousHopfield"],
     "hopfix.datasets": ["digits"],
@@ -28,7 +28,7 @@ SHOWN = {
     "hopfix.kernel": ["SeparationKernel", "separation_gradient", "separation_loss"],
     "hopfix.mean_field": ["AttentionMeanField", "classify"],
     "hopfix.performer": ["Performer", "RandomFeatures", "features_needed", "predicted_error"],
-    "hopfix.plot": ["landscape"],
+    "hopfix.plot": ["atlas_graph", "basins", "landscape"],
     "hopfix.queries": ["gaussian_noise", "lower_half_erased", "noise_of_norm", "random_mask"],
     "hopfix.separation": ["entmax", "polynomial", "softmax", "sparsemax", "topk"],
     "hopfix.softmax_map": ["count", "fixed_points", "threshold"],

@@ -38,6 +38,10 @@ def atlas_graph(connections: Connections, *, ax: Axes | None = None) -> Figure:
 
     Raises:
         ImportError: matplotlib is not installed.
+
+    Example:
+        >>> net = hopfix.Hopfield(np.eye(3), beta=6.0)
+        >>> figure = hopfix.plot.atlas_graph(net.fixed_points().connections())
     """
     require_matplotlib()
     from matplotlib.figure import Figure

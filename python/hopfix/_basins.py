@@ -53,6 +53,10 @@ def basins(
     Raises:
         ImportError: matplotlib is not installed.
         ValueError: `section` is unknown, or the network cannot retrieve.
+
+    Example:
+        >>> net = hopfix.Hopfield([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.9]], beta=6.0)
+        >>> figure = hopfix.plot.basins(net, resolution=40)
     """
     require_matplotlib()
     from matplotlib.figure import Figure

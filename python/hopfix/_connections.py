@@ -84,6 +84,11 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
 
     Raises:
         TypeError: `fixed_points` is not a `FixedPoints`.
+
+    Example:
+        >>> found = hopfix.Hopfield(np.eye(2), beta=6.0).fixed_points()
+        >>> hopfix.connections(found).attractors.shape  # one saddle joins two memories
+        (1, 2)
     """
     from hopfix.fixed_points import FixedPoints
 
