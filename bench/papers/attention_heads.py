@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,18 +199,24 @@ def markdown(document: Record) -> str:
     for row in document["long"]["heads"]:
         by_layer.setdefault(row["layer"], []).append(row)
     initials = {name: name[0].upper() for name in heads.CLASSES}
-    rows = []
-    for layer, of_layer in by_layer.items():
-        cells = [f"{r['median_tokens']:g} {initials[r['operating_class']]}" for r in of_layer]
-        rows.append([str(layer), *cells])
     classes = ", ".join(f"{letter} {name}" for name, letter in initials.items())
-    counts = [[name.replace("_", " "), str(value)] for name, value in document["totals"].items()]
     heading = ["layer", *(f"head {row['head']}" for row in by_layer[1])]
-    return "\n\n".join([
+
+    def of_layers(cell: Callable[[Record], str]) -> str:
+        return table(heading, [[str(n), *map(cell, row)] for n, row in by_layer.items()])
+
+    parts = [
         f"Median k of {document['long']['window']} tokens, and its class: {classes}",
-        table(heading, rows),
-        table(["all heads", ""], counts),
-    ])  # fmt: skip
+        of_layers(lambda r: f"{r['median_tokens']:g} {initials[r['operating_class']]}"),
+        "The same where the queries come to rest",
+        of_layers(lambda r: f"{r['resting_tokens']:g} {initials[r['resting_class']]}"),
+        "Mean energy there",
+        of_layers(lambda r: f"{r['energy_mean']:.1f}"),
+    ]
+    for name, value in document["totals"].items():
+        counts = [f"{n} {k}" for k, n in value.items()] if isinstance(value, dict) else [str(value)]
+        parts.append(f"{name.replace('_', ' ')}: {', '.join(counts)}")
+    return "\n\n".join(parts)
 
 
 def main() -> None:
