@@ -1,29 +1,33 @@
 """The binary network beside NumPy, and its capacity: `python bench/bench_classical.py`.
 
-Options: `[--dim 4096] [--patterns 500] [--queries 1000] [--noise 0.1] [--threads 2] [--rounds 3]`;
-`--capacity [--dim 2000] [--trials 3]` prints the capacity experiment instead. Answers are compared
-first, then competitors take turns in one process, see `timing`. Needs `pip install hopfix[bench]`.
+Options: `[--dim 4096] [--patterns 500] [--queries 1000] [--noise 0.1] [--threads 2] [--rounds 3]
+[--output bench/results]`, which gets classical.json; `--capacity [--dim 2000] [--trials 3]` prints
+the capacity experiment instead. Answers are compared first, then competitors take turns in one
+process, see `timing`. Needs `pip install hopfix[bench]`.
 
 Queries are patterns with that share of components flipped. NumPy's synchronous peer is the loop
 sgn(QW) with W formed once, in BLAS on the same number of threads, until no query changes: "all" on
 the whole batch every time, "open" without the queries that have ended. "forming" has W formed
-within the timing. Of asynchronous retrieval there are two peers, both with one product a component:
-"query" sweeps over one query after the other (measured on a few of them, and scaled), "batch" takes
-a component of all queries at once (as states @ W[k]; W[k] @ states.T is slower). hopfix takes and
-returns the same arrays of float32 or float64, and builds its network once, outside the timing but
-for "forming".
+within the timing, and hopfix its network. Of asynchronous retrieval there are two peers, both with
+one product a component: "query" sweeps over one query after the other (measured on a few of them,
+and scaled), "batch" takes a component of all queries at once (as states @ W[k]; W[k] @ states.T is
+slower). hopfix takes and returns the same arrays of float32 or float64. Ratios are of best times,
+times are medians; "others" is the share of the processors that other processes took.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from timing import alternate, set_threads, unset_openblas_overrides
 
+from hopfix import get_config
 from hopfix.classical import BinaryHopfield
 
 _BUDGET = 120.0  # seconds a cell may wait for a quiet machine
@@ -99,31 +103,47 @@ def problem(dim: int, count: int, queries: int, noise: float) -> tuple[Array, Ar
     return patterns, patterns[rng.integers(count, size=queries)] * flips
 
 
-def compare(name: str, functions: dict[str, Callable[[], Array]], rounds: int) -> None:
-    """Print one block of the table; the first function is hopfix's."""
+def compare(
+    mode: str, dtype: type, functions: dict[str, Callable[[], Array]], rounds: int
+) -> list[dict[str, Any]]:
+    """Print and return one block of the table; the first function is hopfix's."""
     found = alternate(functions, rounds, 0.1, _BUDGET)
-    reference = next(iter(functions))
-    for peer, answer in found.answers.items():
-        assert np.array_equal(answer, found.answers[reference]), f"{name}: {peer} disagrees"
-        print(
-            f"{name:<22} {peer:<8} {found.timings[peer].median:9.4f} s "
-            f"{found.ratios[peer]:8.1f}x {found.best_ratios[peer]:8.1f}x   "
-            f"others {found.others:.0%}",
-            flush=True,
-        )
+    own, *peers = functions
+    rows = []
+    for peer in peers:
+        assert np.array_equal(found.answers[peer], found.answers[own]), f"{mode}: {peer} disagrees"
+        row = {
+            "mode": mode,
+            "dtype": np.dtype(dtype).name,
+            "peer": peer,
+            "hopfix": found.timings[own].median,
+            "seconds": found.timings[peer].median,
+            "ratio": found.best_ratios[peer],
+            "others": found.others,
+        }
+        show(row)
+        rows.append(row)
+    return rows
 
 
-def measure(arguments: argparse.Namespace, dtype: type) -> None:
-    """Print all cells of one dtype."""
+def show(row: dict[str, Any]) -> None:
+    """Print one row of the table."""
+    print(
+        f"{row['mode']:<13} {row['dtype']:<8} {row['peer']:<8} {row['hopfix']:9.4f} s "
+        f"{row['seconds']:9.4f} s {row['ratio']:8.1f}x   others {row['others']:.0%}",
+        flush=True,
+    )
+
+
+def measure(arguments: argparse.Namespace, dtype: type) -> list[dict[str, Any]]:
+    """Print and return all cells of one dtype."""
     wide = problem(arguments.dim, arguments.patterns, arguments.queries, arguments.noise)
     patterns, states = (a.astype(dtype) for a in wide)
     net = BinaryHopfield(patterns, num_threads=arguments.threads)
     weights = patterns.T @ patterns
-    label = np.dtype(dtype).name
-    found = net.retrieve(states)
-    print(f"{label}: {found.steps.mean():.2f} steps on average, {found.steps.max()} at most")
-    compare(
-        f"synchronous {label}",
+    rows = compare(
+        "synchronous",
+        dtype,
         {
             "hopfix": lambda: net.retrieve(states).states,
             "all": lambda: synchronous_all(weights, states),
@@ -131,34 +151,35 @@ def measure(arguments: argparse.Namespace, dtype: type) -> None:
         },
         arguments.rounds,
     )
-    compare(
-        f"  forming {label}",
+    rows += compare(
+        "synchronous",
+        dtype,
         {
             "hopfix": lambda: (
                 BinaryHopfield(patterns, num_threads=arguments.threads).retrieve(states).states
             ),
-            "all": lambda: synchronous_all(patterns.T @ patterns, states),
+            "forming": lambda: synchronous_all(patterns.T @ patterns, states),
         },
         arguments.rounds,
     )
-    swept = net.retrieve(states, "asynchronous")
-    print(f"{label}: {swept.steps.mean():.2f} sweeps on average, {swept.steps.max()} at most")
-    compare(
-        f"asynchronous {label}",
+    rows += compare(
+        "asynchronous",
+        dtype,
         {
             "hopfix": lambda: net.retrieve(states, "asynchronous").states,
             "batch": lambda: asynchronous_batch(weights, states.copy()),
         },
         arguments.rounds,
     )
+    swept, others = rows[-1]["hopfix"], rows[-1]["others"]
     start = time.perf_counter()
     answer = asynchronous_query(weights, states[:_FEW])
     seconds = (time.perf_counter() - start) * len(states) / _FEW
-    assert np.array_equal(answer, swept.states[:_FEW])
-    start = time.perf_counter()
-    net.retrieve(states, "asynchronous")
-    own = time.perf_counter() - start
-    print(f"asynchronous {label:<9} query    {seconds:9.1f} s {seconds / own:8.1f}x  (scaled)")
+    assert np.array_equal(answer, net.retrieve(states[:_FEW], "asynchronous").states)
+    row = {"mode": "asynchronous", "dtype": np.dtype(dtype).name, "peer": "query", "hopfix": swept}
+    row |= {"seconds": seconds, "ratio": seconds / swept, "others": others}
+    show(row)
+    return [*rows, row]
 
 
 def capacity(dim: int, trials: int) -> None:
@@ -202,6 +223,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     if arguments.capacity:
         capacity(arguments.dim or 2000, arguments.trials)
@@ -209,9 +231,13 @@ def main() -> None:
     arguments.dim = arguments.dim or 4096
     unset_openblas_overrides()
     set_threads(arguments.threads)
-    print(f"{'':<22} {'':<8} {'median':>11} {'ratio':>9} {'of bests':>9}")
-    for dtype in (np.float32, np.float64):
-        measure(arguments, dtype)
+    print(f"{'':<31} {'hopfix':>11} {'NumPy':>11} {'ratio':>9}")
+    rows = [row for dtype in (np.float32, np.float64) for row in measure(arguments, dtype)]
+    if arguments.output is not None:
+        sizes = {key: getattr(arguments, key) for key in ("dim", "patterns", "queries", "noise")}
+        document = {"config": get_config(), "threads": arguments.threads, **sizes, "rows": rows}
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        (arguments.output / "classical.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

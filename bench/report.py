@@ -1,9 +1,9 @@
 """Writes the measured tables into README.md, and the plots: `python bench/report.py [--check]`.
 
 Each table stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`, NAME being one of
-`SECTIONS`, and is made from bench/results/*.json alone, which `peers.py` and `landscape.py` write;
-so are the plots of `figures`. `--check` changes nothing and exits 1 if README.md is out of date; a
-marker that is missing exits 2 either way.
+`SECTIONS`, and is made from bench/results/*.json alone, which `peers.py`, `landscape.py` and
+`bench_classical.py` write; so are the plots of `figures`. `--check` changes nothing and exits 1 if
+README.md is out of date; a marker that is missing exits 2 either way.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ Record = dict[str, Any]
 _HERE = Path(__file__).parent
 _PEERS = {"numpy": "NumPy", "torch": "torch", "sdpa": "torch SDPA", "jax": "JAX"}
 _NOT_MEASURED = "*Not measured yet.*"
+_CLASSICAL = {
+    "all": "sgn(QW), whole batch",
+    "open": "sgn(QW), open queries only",
+    "forming": "the same with W formed within",
+    "batch": "component by component, all queries at once",
+    "query": "component by component, query by query",
+}
 _SOLVERS = {"scipy_points": "SciPy `root`", "numpy_points": "NumPy Newton"}
 
 
@@ -49,7 +56,7 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} us"
 
 
-def machine(peers: Record, _: Record) -> str:
+def machine(peers: Record) -> str:
     """Return the machine, the versions and the ceilings in sentences."""
     about, limits, config = peers["machine"], peers["ceilings"], peers["machine"]["hopfix"]
     gemm, exp = limits["gemm"], limits["exp"]
@@ -89,7 +96,7 @@ def floor_of(results: list[Record]) -> str:
     return f"{geometric_mean(values):.0%}" if values else ""
 
 
-def update(peers: Record, _: Record) -> str:
+def update(peers: Record) -> str:
     """Return the ratios of updates by N and batch, means over d, and over everything."""
     results = [r for r in peers["results"] if r["task"] == "update"]
     if not results:
@@ -149,13 +156,13 @@ def side_by_side(results: list[Record]) -> str:
     return table(header, rows)
 
 
-def derivatives(peers: Record, _: Record) -> str:
+def derivatives(peers: Record) -> str:
     """Return the table of jacobian, jvp and spectral_radius."""
     tasks = ("jacobian", "jvp", "spectral_radius")
     return side_by_side([r for r in peers["results"] if r["task"] in tasks])
 
 
-def mean_shift(peers: Record, _: Record) -> str:
+def mean_shift(peers: Record) -> str:
     """Return the table of mean shift, and what scikit-learn's takes."""
     results = [r for r in peers["results"] if r["task"] == "mean_shift"]
     flat = [
@@ -169,7 +176,7 @@ def mean_shift(peers: Record, _: Record) -> str:
     return side_by_side(results) + (f"{about}{', '.join(flat)}." if flat else "")
 
 
-def retrieve(peers: Record, _: Record) -> str:
+def retrieve(peers: Record) -> str:
     """Return times, steps, passes and the ratio to the best peer, problem by problem."""
     results = [r for r in peers["results"] if r["task"] == "retrieve"]
     if not results:
@@ -199,7 +206,7 @@ def retrieve(peers: Record, _: Record) -> str:
     return table(header, rows) + picture("retrieve", "retrievals")
 
 
-def memory(peers: Record, _: Record) -> str:
+def memory(peers: Record) -> str:
     """Return peak memory beyond the inputs."""
     results = peers["memory"]
     if not results:
@@ -224,7 +231,7 @@ def call(method: str) -> str:
     return "`" + ", ".join([f'"{name}"', *options]) + "`"
 
 
-def landscape(_: Record, found: Record) -> str:
+def landscape(found: Record) -> str:
     """Return what the searches find, and what random starts give by hand."""
     rows = [
         [
@@ -251,20 +258,48 @@ def landscape(_: Record, found: Record) -> str:
     return table(["network", "search", "found / known", "completeness", "boxes", "time"], rows)
 
 
+def classical(found: Record) -> str:
+    """Return times and ratios of retrieval by a network of signs, peer by peer."""
+    rows = [
+        [
+            f"{r['mode']}, {r['dtype']}",
+            _CLASSICAL[r["peer"]],
+            duration(r["hopfix"]),
+            duration(r["seconds"]),
+            times(r["ratio"]),
+        ]
+        for r in found["rows"]
+    ]
+    return table(["retrieval", "NumPy peer", "hopfix", "NumPy", "ratio"], rows)
+
+
+# {name: (the file it is made from, how)}
 SECTIONS = {
-    f.__name__: f for f in (machine, update, retrieve, derivatives, mean_shift, memory, landscape)
+    section.__name__: (file, section)
+    for file, sections in (
+        ("peers", (machine, update, retrieve, derivatives, mean_shift, memory)),
+        ("landscape", (landscape,)),
+        ("classical", (classical,)),
+    )
+    for section in sections
 }
 
 
-def filled(text: str, peers: Record, found: Record) -> str:
+def filled(text: str, results: Path) -> str:
     """Return the text with every section made anew; KeyError names a marker that is missing."""
-    for name, section in SECTIONS.items():
+    for name, (file, section) in SECTIONS.items():
         pattern = re.compile(rf"(<!-- bench:{name} -->\n).*?(<!-- /bench:{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise KeyError(name)
-        body = section(peers, found)
+        body = section(read(results, file))
         text = pattern.sub(lambda m, body=body: f"{m[1]}{body}\n{m[2]}", text)
     return text
+
+
+def read(results: Path, file: str) -> Record:
+    """Return the content of one file of results."""
+    record: Record = json.loads((results / f"{file}.json").read_text())
+    return record
 
 
 def main() -> int:
@@ -273,11 +308,9 @@ def main() -> int:
     parser.add_argument("--readme", type=Path, default=_HERE.parent / "README.md")
     parser.add_argument("--results", type=Path, default=_HERE / "results")
     options = parser.parse_args()
-    peers = json.loads((options.results / "peers.json").read_text())
-    found = json.loads((options.results / "landscape.json").read_text())
     text = options.readme.read_text() if options.readme.exists() else ""
     try:
-        fresh = filled(text, peers, found)
+        fresh = filled(text, options.results)
     except KeyError as missing:
         print(f"README.md lacks <!-- bench:{missing.args[0]} --> or its end", file=sys.stderr)
         return 2
@@ -290,7 +323,7 @@ def main() -> int:
         options.readme.write_text(fresh)
         print("README.md: tables written")
     if not options.check:
-        for path in figures.draw(peers, options.results):
+        for path in figures.draw(read(options.results, "peers"), options.results):
             print(f"{path.name}: drawn")
     return 0
 

@@ -134,12 +134,14 @@ def test_orthogonality_is_decided_exactly(scale):
 
 def test_two_certificates_of_one_point_are_not_two_points():
     network = hopfix.Hopfield(np.eye(3), 5.0)
-    points = _closed_form._list(3, 5.0, 7)
-    states = points.weights.copy()
-    columns, _ = _closed_form._certify_in_chunks(network, states, True, None, None)
+    chunks = list(_closed_form._chunks(3, 5.0, 7))
+    points, columns, _ = _closed_form._certify_in_chunks(network, chunks, 7, True, None, None)
+    assert len(points.weights) == 7
     assert _closed_form._distinct(network, points, columns)
-    states[1] = states[0]
-    columns, _ = _closed_form._certify_in_chunks(network, states, True, None, None)
+    repeated = chunks[0].weights.copy()
+    repeated[1] = repeated[0]
+    twice = [chunks[0]._replace(weights=repeated), *chunks[1:]]
+    _, columns, _ = _closed_form._certify_in_chunks(network, twice, 7, True, None, None)
     assert columns["certified"].all()
     assert not _closed_form._distinct(network, points, columns)
 

@@ -119,3 +119,36 @@ def test_demo_without_matplotlib_and_without_a_picture():
     arguments = ["demo", "--no-plot", "--betas", "4"]
     done = run_without(["matplotlib"], COMMAND.format(arguments=arguments))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("call", "user"),
+    [
+        ("found.to_dataframe()", "FixedPoints.to_dataframe"),
+        ("found.network.follow(1.0).to_dataframe()", "Branches.to_dataframe"),
+    ],
+)
+def test_data_frames(call, user):
+    code = "import numpy as np, hopfix\nfound = hopfix.Hopfield(np.eye(2), 5.0).fixed_points()\n"
+    done = run_without(["pandas"], code + call)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"ImportError: {user} needs pandas: install hopfix[dataframe]\n")
+
+
+@pytest.mark.parametrize("call", ["found.connections().plot()", "plot.basins(found.network)"])
+def test_graph_and_basins(call):
+    code = "import numpy as np, hopfix\nfrom hopfix import plot\n"
+    code += "found = hopfix.Hopfield(np.eye(2), 5.0).fixed_points()\n"
+    done = run_without(["matplotlib"], code + call)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ImportError: hopfix.plot needs matplotlib: install hopfix[plot]\n")
+
+
+def test_parquet(tmp_path):
+    pytest.importorskip("click")
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"")
+    arguments = ["atlas", str(path), "--beta", "1"]
+    done = run_without(["pyarrow"], COMMAND.format(arguments=arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "hopfix: reading .parquet needs pyarrow: install hopfix[parquet]\n"

@@ -36,6 +36,10 @@ void require_eigen(const std::vector<double>& matrix, std::vector<double>& value
     throw std::runtime_error("the eigenvalue iteration did not converge");
 }
 
+bool all_finite(const std::vector<double>& numbers) {
+  return std::all_of(numbers.begin(), numbers.end(), [](double x) { return std::isfinite(x); });
+}
+
 // Steps between looks at the projection grow with it, so that looks stay cheap beside steps.
 std::ptrdiff_t next_look(std::ptrdiff_t steps) {
   return steps + std::max<std::ptrdiff_t>(4, steps / 5);
@@ -122,6 +126,7 @@ void Lanczos::combine(const double* y, double* x) const {
 double largest_eigenvalue(const NormalMatrix& matrix) {
   if (matrix.order() == 0) return 0;
   std::vector<double> values(static_cast<std::size_t>(matrix.order()));
+  if (!all_finite(matrix.gram())) return std::numeric_limits<double>::quiet_NaN();
   require_eigen(matrix.gram(), values, nullptr);
   return std::max(0.0, values.back());
 }
@@ -134,6 +139,7 @@ double largest_eigenvalue(const SymmetricMap& map, double tolerance) {
     const auto k = static_cast<std::size_t>(lanczos.steps());
     values.resize(k);
     std::vector<double> vectors(k * k);
+    if (!all_finite(lanczos.projection())) return std::numeric_limits<double>::quiet_NaN();
     require_eigen(lanczos.projection(), values, vectors.data());
     // The residual of the Ritz pair bounds its error; its square over the gap is sharper.
     const double largest = values.back();

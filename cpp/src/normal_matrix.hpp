@@ -68,6 +68,7 @@ class Lanczos {
 // The smaller sides up to which dense methods are faster, as measured.
 inline constexpr std::ptrdiff_t kDenseEigenvalue = 64, kDenseSolve = 768;
 
+// NaN where the matrix is not finite, as for the map below.
 double largest_eigenvalue(const NormalMatrix& matrix);
 
 // With an estimated relative error of at most `tolerance`: a value from below, from a start vector

@@ -20,6 +20,7 @@ from hopfix import (
 )
 from hopfix._compare import MODELS, Compared, MemoryComparison, compare
 from hopfix._config import get_config, show_config
+from hopfix._connections import Connections, connections
 from hopfix._core import version as __version__
 from hopfix._embedding import get_cmake_dir, get_include
 from hopfix._results import Certificates, Retrieval
@@ -34,6 +35,7 @@ __all__ = [
     "Branches",
     "Certificates",
     "Compared",
+    "Connections",
     "FixedPoint",
     "FixedPoints",
     "Hopfield",
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "classical",
     "compare",
+    "connections",
     "datasets",
     "degree",
     "faces",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from hopfix.plot import _colour, require_matplotlib
+from hopfix._style import colour, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def _draw_lines(ax: Axes, branches: Branches, quantity: str) -> None:
         ax.add_collection(
             LineCollection(
                 segments[indices == index],
-                colors=[_colour(int(index), highest)],
+                colors=[colour(int(index), highest)],
                 linewidths=1.6 if index == 0 else 1.1,
                 label=label,
             )

@@ -18,12 +18,14 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._interchange import in_callers_kind, interchange
 
 _MODES = ("synchronous", "asynchronous")
 _ORDERS = ("cyclic", "random")
 _MOST_NUMBERS = 2**31 - 2  # N (d + 1): fields are exact integers of 32 bits
 
 
+@in_callers_kind
 @dataclass(frozen=True, slots=True)
 class BinaryRetrieval:
     """Result of `BinaryHopfield.retrieve`; leading shapes are those of the queries.
@@ -68,8 +70,18 @@ class BinaryHopfield:
 
     Capacity: random patterns are stable, but for a few per cent of the components, up to
     N ≈ 0.14 d (Amit, Gutfreund and Sompolinsky 1985).
+
+    Example:
+        >>> patterns = np.array([[1, 1, -1, -1, 1, -1], [1, -1, 1, -1, -1, 1]])
+        >>> net = hopfix.classical.BinaryHopfield(patterns)
+        >>> found = net.retrieve([1, 1, -1, -1, -1, -1])  # one component of the first is wrong
+        >>> found.states
+        array([ 1.,  1., -1., -1.,  1., -1.])
+        >>> int(found.period)
+        1
     """
 
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -132,11 +144,13 @@ class BinaryHopfield:
         flat, leading = as_states("states", states, self._dim, self._dtype)
         return self._pack("states", flat, (*leading, self._dim)), leading
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return one synchronous update, shape (..., d)."""
         words, leading = self._states(states)
         return self._unpack(self._core.update(words, self._threads)).reshape((*leading, -1))
 
+    @interchange
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return −½ξᵀWξ + b·ξ, shape (...), which asynchronous updates never increase.
 
@@ -147,6 +161,7 @@ class BinaryHopfield:
         result: FloatArray = energies.astype(self._dtype).reshape(leading)[()]
         return result
 
+    @interchange
     def retrieve(
         self,
         states: npt.ArrayLike,

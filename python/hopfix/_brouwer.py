@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer, as_positive, as_states
+from hopfix._interchange import interchange
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -44,6 +45,7 @@ class BrouwerDegree:
     boxes: int
 
 
+@interchange
 def brouwer_degree(
     network: Hopfield,
     lower: npt.ArrayLike,
@@ -80,6 +82,13 @@ def brouwer_degree(
 
     Raises:
         RuntimeError: a thread does not round to nearest with gradual underflow.
+
+    Example:
+        >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> hopfix.degree.brouwer_degree(net, [-0.5, -0.5], [0.5, 0.5]).value  # around the saddle
+        -1
+        >>> hopfix.degree.brouwer_degree(net, [-2.0, -2.0], [2.0, 2.0]).value  # around everything
+        1
     """
     from hopfix.network import Hopfield  # which needs this module itself
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,9 +68,9 @@ def search(
             f"2^{need.bit_length() - 1} bytes, more than the 2^33 allowed; pass max_count, or use "
             "hopfix.softmax_map.fixed_points for the classes"
         )
-    points = _list(n, beta, wanted)
-    states = (points.weights @ network.patterns.astype(np.float64)).astype(network.dtype)
-    columns, interruption = _certify_in_chunks(network, states, certify, time_limit, progress)
+    points, columns, interruption = _certify_in_chunks(
+        network, _chunks(n, beta, wanted), wanted, certify, time_limit, progress
+    )
     complete = len(columns["states"]) == total
     result = assemble(
         network,
@@ -90,19 +90,18 @@ def _effective_beta(network: Hopfield) -> float:
         return float(network.beta * np.mean(squares))
 
 
-def _list(n: int, beta: float, wanted: int) -> _Points:
-    """The first `wanted` points, class by class."""
-    weights: list[npt.NDArray[np.float64]] = []
-    indices: list[npt.NDArray[np.int64]] = []
+def _chunks(n: int, beta: float, wanted: int) -> Iterator[_Points]:
+    """The first `wanted` points, class by class, a few at a time."""
     left = wanted
     for c in softmax_map.fixed_points(n, beta):
         rows = min(c.multiplicity, left)
         if rows == 0:
             break
         left -= rows
-        weights.append(_core.subset_weights(n, c.k, c.u, c.v, rows))
-        indices.append(np.full(rows, c.morse_index))
-    return _Points(np.concatenate(weights), np.concatenate(indices))
+        weights = _core.subset_weights(n, c.k, c.u, c.v, rows)
+        for first in range(0, rows, _CHUNK):
+            some = weights[first : first + _CHUNK]
+            yield _Points(some, np.full(len(some), c.morse_index))
 
 
 def _exact_square(patterns: FloatArray) -> Fraction | None:
@@ -163,27 +162,41 @@ def _distinct(network: Hopfield, points: _Points, columns: dict[str, Any]) -> bo
 
 def _certify_in_chunks(
     network: Hopfield,
-    states: FloatArray,
+    chunks: Iterable[_Points],
+    total: int,
     certify: bool,
     time_limit: float | None,
     progress: Callable[[int, int], object] | None,
-) -> tuple[dict[str, Any], KeyboardInterrupt | None]:
-    """Certify states until done, out of time or interrupted; what is left out is dropped."""
-    began = time.monotonic()
+) -> tuple[_Points, dict[str, Any], KeyboardInterrupt | None]:
+    """Certify points until done, out of time or interrupted; what is left out is dropped."""
+    began, done = time.monotonic(), 0
+    wide = network.patterns.astype(np.float64)
+    kept = [_Points(np.empty((0, len(wide))), np.empty(0, np.int64))]
     parts: list[dict[str, Any]] = []
     interruption: KeyboardInterrupt | None = None
-    for first in range(0, len(states), _CHUNK):
-        if parts and time_limit is not None and time.monotonic() - began > time_limit:
-            break
-        chunk = states[first : first + _CHUNK].astype(np.float64)
-        try:
-            parts.append(_examine(network, chunk, certify))
+    try:
+        for chunk in chunks:
+            if parts and time_limit is not None and time.monotonic() - began > time_limit:
+                break
+            states = (chunk.weights @ wide).astype(network.dtype).astype(np.float64)
+            kept.append(chunk)
+            parts.append(_examine(network, states, certify))
+            done += len(states)
             if progress is not None:
-                progress(first + len(chunk), len(states))
-        except KeyboardInterrupt as error:
-            interruption = error
-            break
-    d = network.patterns.shape[1]
+                progress(done, total)
+    except KeyboardInterrupt as error:
+        interruption = error
+    return _joined_points(kept[: len(parts) + 1]), _joined(parts, wide.shape[1]), interruption
+
+
+def _joined_points(parts: list[_Points]) -> _Points:
+    return _Points(
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.morse_index for part in parts]),
+    )
+
+
+def _joined(parts: list[dict[str, Any]], dim: int) -> dict[str, Any]:
     empty = {name: np.empty(0) for name in _COLUMNS}
     empty |= {"certified": np.empty(0, bool), "morse_index": np.empty(0, np.int64)}
     columns: dict[str, Any] = {
@@ -192,9 +205,9 @@ def _certify_in_chunks(
     }
     columns["reasons"] = [reason for part in parts for reason in part["reasons"]]
     columns["states"] = (
-        np.concatenate([part["states"] for part in parts]) if parts else np.empty((0, d))
+        np.concatenate([part["states"] for part in parts]) if parts else np.empty((0, dim))
     )
-    return columns, interruption
+    return columns
 
 
 def _examine(network: Hopfield, states: npt.NDArray[np.float64], certify: bool) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from hopfix._binary import BinaryHopfield
 from hopfix._config import resolve_threads
 from hopfix._continuous import ContinuousHopfield
 from hopfix._features import RandomFeatures
+from hopfix._interchange import interchange
 from hopfix._performer import Performer
 from hopfix.kernel import SeparationKernel
 from hopfix.network import Hopfield
@@ -245,6 +246,7 @@ class MemoryComparison(Sequence[Compared]):
         return figure
 
 
+@interchange
 def compare(
     patterns: npt.ArrayLike,
     queries: npt.ArrayLike,
@@ -277,6 +279,12 @@ def compare(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(5, 16))
+        >>> table = hopfix.compare(patterns, patterns, models=["modern", "binary"])
+        >>> [(memory.name, bool(memory.converged.all())) for memory in table]
+        [('modern', True), ('binary', True)]
     """
     stored = as_patterns("patterns", patterns)
     asked, _ = as_states("queries", queries, stored.shape[1], stored.dtype)

@@ -20,6 +20,7 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 from hopfix._limits import require_memory
 from hopfix._results import Certificates, Retrieval, certificates_from
 
@@ -53,8 +54,15 @@ class ContinuousHopfield:
 
     With `sparsify_above` there is no energy, and no `newton` or `certify`; `certify` needs the
     diagonal. Asking for them is a ValueError.
+
+    Example:
+        >>> patterns = np.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
+        >>> net = hopfix.classical.ContinuousHopfield(patterns)
+        >>> net.retrieve([0.9, 0.2, -0.5, -1.0]).states.round(3)
+        array([ 0.999,  0.999, -0.999, -0.999])
     """
 
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -134,11 +142,13 @@ class ContinuousHopfield:
         if self._sparsity != _DENSE:
             raise ValueError(f"{method}: does not exist for a network with sparsify_above")
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return f(ξ), shape (..., d)."""
         flat, leading = self._states(states)
         return _finite(self._core.update(flat, self._threads)).reshape((*leading, -1))
 
+    @interchange
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return the energy, shape (...), of states in [−1, 1].
 
@@ -158,6 +168,7 @@ class ContinuousHopfield:
         result: FloatArray = _finite(self._core.energy(flat, self._threads)).reshape(leading)[()]
         return result
 
+    @interchange
     def jacobian(self, states: npt.ArrayLike) -> FloatArray:
         """Return J(ξ) = diag(g sech²(g (Wξ − b))) W, shape (..., d, d).
 
@@ -170,6 +181,7 @@ class ContinuousHopfield:
         require_memory("jacobian", (*leading, dim, dim), self.dtype, "take fewer states")
         return _finite(self._core.jacobian(flat, self._threads)).reshape((*leading, dim, dim))
 
+    @interchange
     def retrieve(
         self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
     ) -> Retrieval:
@@ -189,6 +201,7 @@ class ContinuousHopfield:
         tolerance = (1e-6 if single else 1e-12) if tol is None else as_nonnegative("tol", tol)
         return _retrieval(self._core.retrieve(flat, steps, tolerance, self._threads), leading)
 
+    @interchange
     def newton(
         self, states: npt.ArrayLike, *, max_steps: int = 200, tol: float = 1e-12
     ) -> Retrieval:
@@ -211,6 +224,7 @@ class ContinuousHopfield:
         tolerance = as_nonnegative("tol", tol)
         return _retrieval(self._core64.newton(flat, steps, tolerance, self._threads), leading)
 
+    @interchange
     def certify(self, states: npt.ArrayLike) -> Certificates:
         """Prove, where possible, that a unique fixed point lies near each state.
 

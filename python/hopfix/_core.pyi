@@ -1,8 +1,20 @@
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The metaclass of all classes that pybind11 makes, and what it gives an enumeration.
+class _Bound(type): ...
+
+class _Enumeration(metaclass=_Bound):
+    __members__: ClassVar[dict[str, Any]]
+    def __int__(self) -> int: ...
+    def __index__(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
 
 def softmax_map_threshold(n: int, k: int) -> float: ...
 def softmax_map_classes(n: int, beta: float) -> NDArray[np.void]: ...
@@ -17,7 +29,7 @@ def isa_built() -> list[str]: ...
 def isa_supported() -> list[str]: ...
 def available_cpus() -> int: ...
 
-class Network32:
+class Network32(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float32],
@@ -43,7 +55,7 @@ class Network32:
         self, states: NDArray[np.float32], max_steps: int, tol: float, threads: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]: ...
 
-class Network64:
+class Network64(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float64],
@@ -78,13 +90,13 @@ _Retrieved64: TypeAlias = tuple[
     NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]
 ]
 
-class Similarity:
+class Similarity(_Enumeration):
     dot: Similarity
     neg_sq_l2: Similarity
     neg_l2: Similarity
     neg_l1: Similarity
 
-class Memory32:
+class Memory32(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float32],
@@ -116,7 +128,7 @@ class Memory32:
         int,
     ]: ...
 
-class Memory64:
+class Memory64(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float64],
@@ -173,12 +185,10 @@ def fixed_points_by_starts(
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 
-class CellForm:
+class CellForm(_Enumeration):
     automatic: CellForm
     weights: CellForm
     hull: CellForm
-    @property
-    def name(self) -> str: ...
 
 def plan_cells(network: Network64, form: CellForm) -> tuple[CellForm, float]: ...
 def fixed_points_by_cells(
@@ -225,7 +235,8 @@ reason_precision: str
 def is_equinorm_orthogonal(network: Network64, tolerance: float) -> bool: ...
 def subset_weights(n: int, k: int, u: float, v: float, limit: int) -> NDArray[np.float64]: ...
 
-class Separation:
+class Separation(metaclass=_Bound):
+    def __init__(self, *args: object, **kwargs: object) -> None: ...  # raises: use those below
     @staticmethod
     def softmax() -> Separation: ...
     @staticmethod
@@ -260,12 +271,12 @@ def cips_margins(
     patterns: NDArray[np.float64], faces: NDArray[np.int64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
-class AttentionOutput:
+class AttentionOutput(_Enumeration):
     nothing: AttentionOutput
     semantic_output: AttentionOutput
     everything: AttentionOutput
 
-class AttentionSystem:
+class AttentionSystem(metaclass=_Bound):
     def __init__(
         self,
         projection: NDArray[np.float64],
@@ -358,7 +369,7 @@ def check_sufficient_beta(
     facet_strategies: NDArray[np.float64],
 ) -> bool: ...
 
-class SeparationLoss:
+class SeparationLoss(metaclass=_Bound):
     def __init__(self, kind: str, t: float, normalize: bool) -> None: ...
 
 def separation_loss(
@@ -393,7 +404,7 @@ def unpack_signs64(
 
 _Signs: TypeAlias = NDArray[np.uint64]
 
-class BinaryNetwork:
+class BinaryNetwork(metaclass=_Bound):
     def __init__(
         self,
         patterns: _Signs,
@@ -411,7 +422,7 @@ class BinaryNetwork:
         self, states: _Signs, max_steps: int, random: bool, seed: int, threads: int
     ) -> tuple[_Signs, NDArray[np.int64], NDArray[np.uint8]]: ...
 
-class ContinuousNetwork32:
+class ContinuousNetwork32(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float32],
@@ -428,7 +439,7 @@ class ContinuousNetwork32:
         self, states: NDArray[np.float32], max_steps: int, tol: float, threads: int
     ) -> _Retrieved32: ...
 
-class ContinuousNetwork64:
+class ContinuousNetwork64(metaclass=_Bound):
     def __init__(
         self,
         patterns: NDArray[np.float64],
@@ -470,7 +481,7 @@ def transposed_product64(
     a: NDArray[np.float64], b: NDArray[np.float64], threads: int
 ) -> NDArray[np.float64]: ...
 
-class AssociationOperands32:
+class AssociationOperands32(metaclass=_Bound):
     def __init__(
         self,
         queries: NDArray[np.float32],
@@ -483,7 +494,7 @@ class AssociationOperands32:
         tolerance: NDArray[np.float64],
     ) -> None: ...
 
-class AssociationOperands64:
+class AssociationOperands64(metaclass=_Bound):
     def __init__(
         self,
         queries: NDArray[np.float64],

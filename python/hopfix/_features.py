@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_nonnegative, as_states
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 from hopfix._limits import require_memory
 
 KINDS = ("exp", "cosh", "relu")
@@ -66,6 +67,14 @@ class RandomFeatures:
         offset: >= 0, of "relu" alone, so that no feature map vanishes; the published 1e-3.
         seed: a non-negative integer, or None for one of the system's; see `seed`.
         num_threads: as in `Hopfield`.
+
+    Example:
+        >>> features = hopfix.performer.RandomFeatures(2, 4096, seed=0)
+        >>> features.matrix.shape
+        (4096, 2)
+        >>> a, b = np.array([0.5, 0.2]), np.array([0.3, -0.4])
+        >>> bool(abs(features.transform(a) @ features.transform(b) - np.exp(a @ b)) < 0.05)
+        True
     """
 
     def __init__(
@@ -154,6 +163,7 @@ class RandomFeatures:
         other._draw(sequence, self.dim, self.n_features)
         return other
 
+    @interchange
     def transform(self, z: npt.ArrayLike) -> FloatArray:
         """Return φ(z), shape (..., r), for z of shape (..., d); O(r d) each.
 
@@ -168,6 +178,7 @@ class RandomFeatures:
         features = compute(matrix, self._kind == "relu", self._offset, rows, self._threads)
         return np.asarray(features.reshape((*leading, self.n_features)))
 
+    @interchange
     def kernel(self, a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
         """Return k(a, b) = E[φ(a)·φ(b)], float64, for a and b of shapes (..., d), broadcast."""
         a, b = self._pair(a, b)
@@ -182,6 +193,7 @@ class RandomFeatures:
         once = self._offset * (lengths[0] + lengths[1]) / math.sqrt(2 * math.pi)
         return np.asarray(arc + once + self._offset**2)
 
+    @interchange
     def relative_variance(self, a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
         """Return Var[φ(a)·φ(b)] / k(a, b)², float64, for independent rows; for "exp" and "cosh".
 
@@ -191,8 +203,8 @@ class RandomFeatures:
         if self._kind == "relu":
             raise ValueError('relative_variance: no formula exists for kind "relu"')
         a, b = self._pair(a, b)
-        square = np.square(a + b).sum(axis=-1)
         with np.errstate(over="ignore"):
+            square = np.square(a + b).sum(axis=-1)
             one = np.expm1(square) if self._kind == "exp" else 4 * np.sinh(square / 2) ** 2
         return np.asarray(one / self.n_features)
 

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._features import RandomFeatures
+from hopfix._interchange import interchange
 from hopfix._results import Retrieval
 from hopfix.network import Hopfield
 
@@ -77,7 +78,13 @@ def exponential_state(
     temperature √β and log-weights −β‖k_i‖²/2: no exponent is ever out of range.
     """
     root = math.sqrt(beta)
-    log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
+    with np.errstate(over="ignore"):
+        log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
+    if not np.isfinite(log_weights).all():
+        raise ValueError(
+            f"beta: got {beta:g}, with which beta |pattern|^2 overflows; lower beta, or scale the "
+            "patterns down"
+        )
     matrix = features.matrix
     network = Hopfield(keys, root, log_weights=log_weights, num_threads=threads)
     squares = np.einsum("jk,jk->j", matrix, matrix)
@@ -184,8 +191,19 @@ class Performer:
     worth nothing. "relu" estimates another network, of the arc-cosine kernel.
 
     An object is immutable; `add` and `remove` return a new one.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> features = hopfix.performer.RandomFeatures(4, 1024, seed=0)
+        >>> memory = hopfix.performer.Performer(patterns, 1.0, features, draws=4)
+        >>> state = patterns[0]
+        >>> exact = hopfix.Hopfield(patterns, 1.0).update(state)
+        >>> off = np.linalg.norm(memory.update(state) - exact)
+        >>> bool(off < 5 * memory.error_estimate(state))
+        True
     """
 
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -272,11 +290,13 @@ class Performer:
         """The number of draws."""
         return len(self._features)
 
+    @interchange
     def add(self, patterns: npt.ArrayLike) -> Performer:
         """Return a memory that holds these (n, d) patterns, too; O(n r d)."""
         rows = self._rows(patterns)
         return self._with(self._size + rows.shape[0], FeatureState.plus, rows)
 
+    @interchange
     def remove(self, patterns: npt.ArrayLike) -> Performer:
         """Return a memory without these (n, d) patterns, which this one must hold; O(n r d).
 
@@ -308,6 +328,7 @@ class Performer:
         other._remember(size, states)
         return other
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return the estimate of f(ξ), shape (..., d), for states of shape (..., d)."""
         flat, leading = self._flat(states)
@@ -315,6 +336,7 @@ class Performer:
         self._warn_of(self._variance(flat, estimates))
         return estimates.reshape((*leading, -1))
 
+    @interchange
     def retrieve(
         self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
     ) -> Retrieval:
@@ -349,6 +371,7 @@ class Performer:
             residual.astype(self._dtype, copy=False).reshape(leading),
         )
 
+    @interchange
     def error_estimate(self, states: npt.ArrayLike) -> FloatArray:
         """Return the standard error of `update`, shape (...,), in the 2-norm of the state.
 
@@ -393,5 +416,5 @@ class Performer:
                 f"variance of up to {variance.max():.1e}, need below 1; scale states and patterns "
                 "down, lower beta, take more features or draws, or use Hopfield",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

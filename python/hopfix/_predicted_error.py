@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_states
 from hopfix._features import as_kind
+from hopfix._interchange import interchange
 
 _ROWS = 1024  # of the N × N matrix at a time
 
@@ -61,6 +62,7 @@ def _log_variances(
     return np.array([_log_variance(rows, state, beta, kind) for state in flat]), leading
 
 
+@interchange
 def predicted_error(
     patterns: npt.ArrayLike,
     beta: float,
@@ -75,6 +77,14 @@ def predicted_error(
     (exp(a_i·a_k) − 1) (x_i − f)·(x_k − f), the first order in 1/r for independent rows ("cosh":
     2 (cosh(a_i·a_k) − 1) instead); orthogonal rows have less. Where the answer is not small beside
     the patterns, only that it is not small means something. O(N² d) a state.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> few, many = (
+        ...     hopfix.performer.predicted_error(patterns, 1.0, patterns[0], r) for r in (64, 256)
+        ... )
+        >>> round(float(few / many), 6)  # the root of the number of features
+        2.0
     """
     count = as_integer("n_features", n_features, 1)
     logs, leading = _log_variances(patterns, beta, states, kind)
@@ -82,6 +92,7 @@ def predicted_error(
         return np.asarray(np.exp((logs - math.log(count)) / 2).reshape(leading))
 
 
+@interchange
 def features_needed(
     patterns: npt.ArrayLike,
     beta: float,
@@ -93,6 +104,12 @@ def features_needed(
     """Return the least number of features with `predicted_error` <= error at all the states.
 
     An integer as a float, even for "cosh"; inf where it is above 1e300: there is no hope.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
+        >>> r = hopfix.performer.features_needed(patterns, 1.0, patterns[0], 0.01)
+        >>> bool(hopfix.performer.predicted_error(patterns, 1.0, patterns[0], int(r)) <= 0.01)
+        True
     """
     error = as_positive("error", error)
     logs, _ = _log_variances(patterns, beta, states, kind)

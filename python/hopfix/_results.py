@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
+from hopfix._interchange import in_callers_kind
 
 
+@in_callers_kind
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """Result of `Hopfield.retrieve`; leading shapes are those of the queries.
@@ -28,6 +30,7 @@ class Retrieval:
     residual: FloatArray
 
 
+@in_callers_kind
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """Result of `Hopfield.certify`; leading shapes are those of the states.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import as_faces, as_integer, as_patterns
+from hopfix._interchange import interchange
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,6 +21,7 @@ SHRINKS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 _GROWTH_STEPS = 20
 
 
+@interchange
 def sampled_margin(
     patterns: npt.ArrayLike, face: npt.ArrayLike, *, n_samples: int = 2000, seed: int = 0
 ) -> Any:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_faces, as_float_array, as_integer, as_patterns, as_positive, as_real
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 from hopfix._sampled_faces import SHRINKS, sampled_beta
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +34,7 @@ class FaceRegion:
     vertices: Floats
     thickness: float
 
+    @interchange
     def contains(self, states: npt.ArrayLike) -> Any:
         """Return whether states (..., d) lie in it, to rounding: (...) bool."""
         points = np.asarray(states, np.float64) - self.vertices[0]
@@ -148,6 +150,7 @@ class SufficientBeta:
         )
 
 
+@interchange
 def sufficient_beta(
     patterns: npt.ArrayLike,
     face: npt.ArrayLike,
@@ -204,6 +207,13 @@ def sufficient_beta(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> enough = hopfix.faces.sufficient_beta(np.eye(3), [0, 1], certify=True)
+        >>> enough.certificate.check()
+        True
+        >>> hopfix.Hopfield(np.eye(3), enough.beta).fixed_points().counts[1] >= 1
+        True
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
     faces, single = as_faces(face, len(checked))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
 from hopfix._comparison import Comparison, compare
+from hopfix._interchange import interchange
 from hopfix._logit_terms import LogitTerms
 from hopfix._passages import cubic_guesses, distinct, spread
 from hopfix._search import Progress
@@ -277,6 +278,17 @@ class Branches:
             ],
         }
 
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row for each point of each branch, in order along it.
+
+        Columns: branch (its number), beta, energy, morse_index, arclength and event (the kind of
+        the event at that point, "" for none). ImportError, naming hopfix[dataframe], if pandas is
+        missing.
+        """
+        from hopfix._frames import of_branches
+
+        return of_branches(self)
+
     def plot(self, quantity: str = "energy", ax: Axes | None = None) -> Figure:
         """Draw `quantity` ("energy" or "overlap") against β, coloured by Morse index.
 
@@ -294,6 +306,7 @@ def _listed(array: npt.NDArray[np.float64] | None) -> list[float] | None:
     return None if array is None else array.tolist()
 
 
+@interchange
 def from_infinity(
     patterns: npt.ArrayLike,
     beta_to: float,
@@ -330,6 +343,11 @@ def from_infinity(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+
+    Example:
+        >>> branches = hopfix.branches.from_infinity(np.eye(3), 8.0)
+        >>> len(branches.at(8.0))
+        7
     """
     from hopfix._limit_seeds import from_infinity as run
 
@@ -340,6 +358,7 @@ def from_infinity(
     return run(checked, as_positive("beta_to", beta_to), terms, limits, **options)
 
 
+@interchange
 def from_zero(
     patterns: npt.ArrayLike,
     beta_to: float,
@@ -356,6 +375,11 @@ def from_zero(
     It leads to every branch that is connected with it through crossings, see
     `BranchEvent.may_have_more`; what is born in folds elsewhere is not reached: see
     `Branches.compare`. The arguments are those of `from_infinity`.
+
+    Example:
+        >>> branches = hopfix.branches.from_zero(np.eye(3), 8.0)
+        >>> len(branches.at(8.0))
+        7
     """
     from hopfix._limit_seeds import from_zero as run
 

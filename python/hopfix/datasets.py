@@ -60,6 +60,11 @@ def digits() -> Digits:
 
     Raises:
         ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> data = hopfix.datasets.digits()
+        >>> data.patterns.shape, data.queries.shape
+        ((10, 64), (100, 64))
     """
     try:
         from sklearn.datasets import load_digits

@@ -56,6 +56,12 @@ def audit(counts: Mapping[int, int], dim: int) -> DegreeAudit:
     Raises:
         TypeError: counts is not a mapping, or an index, a number or dim is not an integer.
         ValueError: an index is not in 0..dim, or a number or dim is negative.
+
+    Example:
+        >>> bool(hopfix.degree.audit({0: 3, 1: 3, 2: 1}, dim=3))
+        True
+        >>> hopfix.degree.audit({0: 3, 1: 1}, dim=3).reason
+        'the degree sum_k (-1)^k c_k must be 1, but is 2'
     """
     dim = as_integer("dim", dim, 0)
     by_index = _checked(counts, dim)

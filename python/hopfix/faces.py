@@ -38,6 +38,7 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._interchange import in_callers_kind, interchange
 from hopfix._max_entropy import Hull, max_entropy_weights
 from hopfix._sampled_faces import sampled_margin
 from hopfix._sufficient_beta import (
@@ -208,6 +209,7 @@ class CriticalFaces:
         return f"CriticalFaces({', '.join(notes)})"
 
 
+@interchange
 def critical_faces(
     patterns: npt.ArrayLike,
     *,
@@ -242,6 +244,14 @@ def critical_faces(
     Raises:
         TypeError, ValueError: naming the argument.
         KeyboardInterrupt: Ctrl-C; its attribute ``partial`` holds what was found.
+
+    Example:
+        >>> square = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.2]]
+        >>> found = hopfix.faces.critical_faces(square)
+        >>> found.counts
+        {1: 4, 2: 4}
+        >>> found.faces[:5]
+        [(0,), (1,), (2,), (3,), (0, 1)]
     """
     given = as_patterns("patterns", patterns)
     checked = np.ascontiguousarray(given, dtype=np.float64)
@@ -309,6 +319,7 @@ def _report_origin(result: CriticalFaces) -> None:
         result.degenerate += (DegenerateSet(every, origin, None, None),)
 
 
+@in_callers_kind
 @dataclass(frozen=True, slots=True)
 class CipsMargin:
     """A margin with proved bounds: ``lower <= exact margin <= upper``, floats or (K,) arrays.
@@ -323,6 +334,7 @@ class CipsMargin:
     upper: Any
 
 
+@interchange
 def cips_margin(
     patterns: npt.ArrayLike, face: npt.ArrayLike, *, num_threads: int | None = None
 ) -> CipsMargin:
@@ -335,6 +347,13 @@ def cips_margin(
         patterns: (N, d); the theory assumes distinct unit vectors, the margin does not.
         face: (m,) distinct indices, or (K, m) for K faces at once.
         num_threads: as in `Hopfield`; the result does not depend on it.
+
+    Example:
+        >>> triangle = [[0.0, 0.0], [2.0, 0.0], [1.0, 0.2]]
+        >>> bool(hopfix.faces.cips_margin(triangle, [0, 1]).lower > 0)  # the third is too near
+        False
+        >>> bool(hopfix.faces.cips_margin(np.eye(3), [0, 1]).lower > 0)
+        True
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
     faces, single = as_faces(face, len(checked))
@@ -347,6 +366,7 @@ def cips_margin(
     return CipsMargin(middle, lower, upper)
 
 
+@interchange
 def is_cips(
     patterns: npt.ArrayLike,
     face: npt.ArrayLike,
@@ -357,6 +377,12 @@ def is_cips(
     """Return whether the margin is proved to exceed ``delta`` >= 0: a bool, or (K,) of them.
 
     A margin within rounding of ``delta`` (see :class:`CipsMargin`) gives False.
+
+    Example:
+        >>> bool(hopfix.faces.is_cips(np.eye(3), [0, 1]))
+        True
+        >>> hopfix.faces.is_cips(np.eye(3), [[0, 1], [0, 2]], delta=0.9)
+        array([False, False])
     """
     answer = cips_margin(patterns, face, num_threads=num_threads)
     return answer.lower > as_nonnegative("delta", delta)

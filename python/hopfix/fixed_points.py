@@ -17,6 +17,7 @@ from hopfix._files import open_archive, replace_archive
 from hopfix.degree import audit
 
 if TYPE_CHECKING:
+    from hopfix._connections import Connections
     from hopfix.network import Hopfield
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
@@ -123,6 +124,15 @@ class FixedPoints:
             make a list "unknown".
         method: the search that found them.
         proof: what the search did that proves ("cells", "faces"); None for other methods.
+
+    Example:
+        >>> points = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0).fixed_points()
+        >>> len(points), points.counts, points.degree_sum
+        (3, {0: 2, 1: 1}, 1)
+        >>> sorted(points.support)
+        [(0,), (0, 1), (1,)]
+        >>> points[points.morse_index == 1].states
+        array([[0., 0.]])
     """
 
     network: Hopfield
@@ -313,6 +323,22 @@ class FixedPoints:
                 proof=Proof.from_json(proof) if proof else None,
                 **arrays,
             )
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row for each fixed point, in the order of the list.
+
+        Columns: the scalars of `FixedPoint` under their names, largest_weight (of one pattern),
+        support (tuples) and reason. ImportError, naming hopfix[dataframe], if pandas is missing.
+        """
+        from hopfix._frames import of_fixed_points
+
+        return of_fixed_points(self)
+
+    def connections(self, *, max_steps: int = 100_000) -> Connections:
+        """Say which attractors each saddle of Morse index 1 joins: `hopfix.connections`."""
+        from hopfix._connections import connections
+
+        return connections(self, max_steps=max_steps)
 
     def plot(self, **options: Any) -> Any:
         """Draw the landscape, see `hopfix.plot.landscape`; returns the matplotlib Figure.

@@ -24,6 +24,7 @@ from hopfix._arrays import (
     as_real,
     require_finite,
 )
+from hopfix._interchange import interchange
 from hopfix.fixed_points import FixedPoints
 from hopfix.network import Hopfield
 
@@ -78,10 +79,15 @@ class Head:
         }
 
 
+@interchange
 def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[np.int64]:
     """Return for weights (..., N) the least number of them that sum to at least the share.
 
     Rows are non-negative with sum 1, to rounding; 0 < share <= 1.
+
+    Example:
+        >>> hopfix.heads.tokens_of_share([[0.95, 0.05, 0.0], [0.4, 0.3, 0.3]])
+        array([1, 3])
     """
     rows = as_float_array("weights", weights)
     require_finite("weights", rows)
@@ -95,8 +101,14 @@ def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[n
     return np.asarray(reached.argmax(axis=-1) + 1, dtype=np.int64)
 
 
+@interchange
 def operating_class(tokens: npt.ArrayLike, size: int) -> str:
-    """Return the class of a head with `size` keys by the median of `tokens`."""
+    """Return the class of a head with `size` keys by the median of `tokens`.
+
+    Example:
+        >>> hopfix.heads.operating_class([1, 2, 2], 100)
+        'small'
+    """
     counts = np.asarray(tokens)
     if counts.size == 0 or counts.dtype.kind not in "iu":
         raise ValueError(
@@ -110,6 +122,7 @@ def operating_class(tokens: npt.ArrayLike, size: int) -> str:
     return CLASSES[2] if median > n / 32 else CLASSES[3]
 
 
+@interchange
 def analyse(
     queries: npt.ArrayLike,
     keys: npt.ArrayLike,
@@ -136,6 +149,14 @@ def analyse(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> keys, queries = rng.normal(size=(2, 8, 4)), rng.normal(size=(2, 5, 4))
+        >>> for head in hopfix.heads.analyse(queries, keys, beta=2.0):
+        ...     print(head.operating_class, head.tokens, head.fixed_points.completeness)
+        large [2 2 3 3 3] proved
+        large [2 1 2 2 1] proved
     """
     of_queries, of_keys = _as_heads("queries", queries), _as_heads("keys", keys)
     if len(of_queries) != len(of_keys) or of_queries.shape[2] != of_keys.shape[2]:

@@ -50,6 +50,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._files import open_archive, replace_archive
+from hopfix._interchange import interchange
 from hopfix._limits import require_memory
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
@@ -95,14 +96,23 @@ class SeparationKernel:
             (float32). Not with batches.
         num_threads: as in `Hopfield`.
 
-    Attributes, after `fit`:
-        matrix: W (D, d), of the dtype of the patterns.
+    Attributes:
+        matrix: W (D, d), of the dtype of the patterns; all of these after `fit`.
         loss_history: float64, the loss before the first and after every step; with batches that of
             each batch, before its step.
         convergence: "gradient" (within `tol`), "steps", "stalled" (no step makes the loss smaller,
             or it has not changed beyond rounding in 20 steps), "diverged" (the loss left the range
             of numbers; W is the last with a finite loss), "time_limit" or "interrupted".
         loss: of `matrix` on all patterns, rows normalised or not; NaN if interrupted.
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(20, 4))
+        >>> learned = hopfix.kernel.SeparationKernel(seed=0).fit(patterns)
+        >>> learned.matrix.shape
+        (4, 4)
+        >>> bool(learned.loss_history[-1] < learned.loss_history[0])
+        True
+        >>> net = hopfix.Hopfield(patterns, beta=10.0, similarity=learned)
     """
 
     matrix: FloatArray
@@ -145,6 +155,7 @@ class SeparationKernel:
         self.tol = None if tol is None else as_nonnegative("tol", tol)
         self._threads = resolve_threads(num_threads)
 
+    @interchange
     def fit(
         self,
         patterns: npt.ArrayLike,
@@ -203,15 +214,16 @@ class SeparationKernel:
             raise interruption
         if self.convergence == "diverged":
             reason = "" if self.normalize else ": without normalisation it has no minimum"
-            warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"the {self.kind} loss diverged{reason}", RuntimeWarning, stacklevel=3)
         elif self._falls_without_end():
             warnings.warn(
                 f"the {self.kind} loss has no minimum without normalisation: more steps scale W up",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 
+    @interchange
     def transform(self, states: npt.ArrayLike) -> FloatArray:
         """Return the features Wξ, shape (..., D), of states (..., d), in the dtype of W.
 
@@ -333,6 +345,7 @@ _NUMBERS = (
 )
 
 
+@interchange
 def separation_loss(
     patterns: npt.ArrayLike,
     matrix: npt.ArrayLike,
@@ -348,10 +361,16 @@ def separation_loss(
 
     Raises TypeError or ValueError, naming the argument; also where a feature to be normalised is
     zero, or overflows.
+
+    Example:
+        >>> patterns = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> round(hopfix.kernel.separation_loss(patterns, np.eye(2), kind="maximum"), 6)
+        -4.0
     """
     return _evaluate(patterns, matrix, t, kind, normalize, False, num_threads)[0]
 
 
+@interchange
 def separation_gradient(
     patterns: npt.ArrayLike,
     matrix: npt.ArrayLike,
@@ -365,6 +384,16 @@ def separation_gradient(
 
     For "maximum", which has kinks where several pairs are closest, the subgradient of the first of
     these pairs in lexicographic order (i, j).
+
+    Example:
+        >>> patterns = np.random.default_rng(0).normal(size=(20, 4))
+        >>> matrix = np.eye(4)
+        >>> down = -hopfix.kernel.separation_gradient(patterns, matrix)
+        >>> before, after = (
+        ...     hopfix.kernel.separation_loss(patterns, w) for w in (matrix, matrix + 0.1 * down)
+        ... )
+        >>> after < before
+        True
     """
     gradient: FloatArray = _evaluate(patterns, matrix, t, kind, normalize, True, num_threads)[1]
     return gradient

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 )
 from hopfix._config import resolve_threads
 from hopfix._follow import follow
+from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
 from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
@@ -86,11 +87,33 @@ class Hopfield:
     `normalize` or `sparsify_above`; nor do lists of fixed points. `vjp` in other variables than the
     states, and `vjp_fixed_point`, exist for "dot" and "neg_sq_l2" with softmax.
 
+    Arrays of torch, JAX and others in host memory are read without a copy and answered in kind
+    (`hopfix._interchange`); attributes and lists of fixed points are NumPy's. Patterns in the
+    memory of a GPU make a `hopfix.gpu.DeviceHopfield`, which computes there.
+
     A network is immutable and may be used from several Python threads at once; computations
     release the GIL and stop within a second on Ctrl-C. States are (d,) or (..., d), results keep
     the leading shape. Cost per state: O(Nd), with no N × batch array, unless said otherwise.
+
+    Example:
+        >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+        >>> net.update([0.9, 0.1, 0.0]).round(3)
+        array([0.998, 0.002, 0.001])
+        >>> net.weights([0.9, 0.1, 0.0]).round(3)
+        array([0.998, 0.002, 0.001])
+        >>> hopfix.Hopfield(np.eye(3), beta=4.0, separation="sparsemax").update([0.9, 0.1, 0.0])
+        array([1., 0., 0.])
     """
 
+    def __new__(cls, patterns: Any = None, *_: Any, **__: Any) -> Hopfield:
+        """Make a `hopfix.gpu.DeviceHopfield` for patterns outside host memory."""
+        if is_foreign(patterns) and not on_host(patterns):
+            from hopfix.gpu import DeviceHopfield
+
+            return super().__new__(DeviceHopfield)
+        return super().__new__(cls)
+
+    @interchange
     def __init__(
         self,
         patterns: npt.ArrayLike,
@@ -259,15 +282,18 @@ class Hopfield:
         result: FloatArray = getattr(self._core, method)(flat, self._threads)
         return result.reshape(leading + result.shape[1:])[()]
 
+    @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
         """Return f(ξ), shape (..., d): one step of retrieval, one head of attention."""
         return self._apply("update", states)
 
+    @interchange
     def weights(self, states: npt.ArrayLike) -> FloatArray:
         """Return p, by default softmax(β x_i·ξ + b_i), shape (..., N)."""
         instead = "take fewer states, or update, which never forms weights"
         return self._apply("weights", states, (len(self._patterns),), instead)
 
+    @interchange
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...).
 
@@ -277,9 +303,16 @@ class Hopfield:
         For other separations log Σ exp is the conjugate Ψ*(z) (`hopfix.separation`), for a kernel
         ‖ξ‖ is ‖Wξ‖ and so is the distance in that bound, and for "neg_sq_l2" E is −Ψ*(z)/(2β), z
         the scores. ValueError where there is no energy, as for "neg_l1".
+
+        Example:
+            >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+            >>> state = np.array([0.9, 0.1, 0.0])
+            >>> bool(net.energy(net.update(state)) < net.energy(state))  # updates descend
+            True
         """
         return self._apply("energy", states)
 
+    @interchange
     def jacobian(self, states: npt.ArrayLike) -> FloatArray:
         """Return J = β Cov_p(x), shape (..., d, d): exactly symmetric, positive semi-definite.
 
@@ -291,12 +324,19 @@ class Hopfield:
         O(N d (d + v)), symmetric (to rounding) only for those two similarities with their own
         values and not for "polynomial". The one-sided derivative of `hopfix.separation` where p
         has a kink.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> net.jacobian([0.0, 0.0])  # an eigenvalue above 1: the origin is unstable
+            array([[4., 0.],
+                   [0., 0.]])
         """
         d = self._patterns.shape[1]
         v = d if self._model.values is None else self._model.values.shape[1]
         instead = "take fewer states, or jvp, vjp and spectral_radius, which never form J"
         return self._apply("jacobian", states, (v, d), instead)
 
+    @interchange
     def spectral_radius(self, states: npt.ArrayLike) -> FloatArray:
         """Return the largest eigenvalue of J, shape (...), in double precision inside.
 
@@ -306,9 +346,15 @@ class Hopfield:
         better. Patterns without weight are left out as in `jacobian`.
 
         For other models: the largest modulus of an eigenvalue, dense, O(d³); needs v = d.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> round(float(net.spectral_radius([0.0, 0.0])), 12)
+            4.0
         """
         return self._apply("spectral_radius", states)
 
+    @interchange
     def jvp(self, states: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
         """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
         return self._jacobian_product(states, "t", t)
@@ -323,6 +369,7 @@ class Hopfield:
         self, states: npt.ArrayLike, cotangents: npt.ArrayLike, wrt: str = "states"
     ) -> FloatArray: ...
 
+    @interchange
     def vjp(
         self,
         states: npt.ArrayLike,
@@ -378,6 +425,7 @@ class Hopfield:
         tol: float | None = None,
     ) -> FloatArray: ...
 
+    @interchange
     def vjp_fixed_point(
         self,
         states: npt.ArrayLike,
@@ -476,6 +524,7 @@ class Hopfield:
         result: FloatArray = self._core.jvp(flat, vectors, self._threads)
         return result.reshape((*leading, -1))
 
+    @interchange
     def retrieve(
         self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
     ) -> Retrieval:
@@ -504,6 +553,14 @@ class Hopfield:
         with 2 % to spare) takes it as its last step. The fixed point is that of plain iteration;
         what `max_steps` cuts short are plain updates to the bit. With a
         tolerance below the dtype's epsilon all updates are.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-0.6, 0.8]], beta=8.0)
+            >>> found = net.retrieve([[0.7, 0.2], [-0.5, 0.5]])
+            >>> found.converged
+            array([ True,  True])
+            >>> net.weights(found.states).argmax(axis=1)
+            array([0, 1])
         """
         flat, leading = self._states(states)
         steps = as_integer("max_steps", max_steps, 0)
@@ -523,6 +580,7 @@ class Hopfield:
             residual=residual.reshape(leading),
         )
 
+    @interchange
     def certify(self, states: npt.ArrayLike) -> Certificates:
         """Prove, where possible, that a unique fixed point lies near each state.
 
@@ -537,6 +595,14 @@ class Hopfield:
 
         Raises:
             RuntimeError: a thread does not round to nearest with gradual underflow.
+
+        Example:
+            >>> net = hopfix.Hopfield([[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+            >>> sure = net.certify([[0.0, 0.0], [0.5, 0.0]])  # a saddle, and no fixed point
+            >>> sure.certified
+            array([ True, False])
+            >>> int(sure.morse_index[0])
+            1
         """
         image = self._landscape("certify")
         flat, leading = self._states(states)
@@ -618,6 +684,15 @@ class Hopfield:
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`.
             MemoryError: a closed form of more than 8 GiB.
+
+        Example:
+            >>> points = hopfix.Hopfield(np.eye(3), beta=8.0).fixed_points("cells")
+            >>> points.counts
+            {0: 3, 1: 3, 2: 1}
+            >>> points.completeness
+            'proved'
+            >>> sorted(points[points.stable].support)
+            [(0,), (1,), (2,)]
         """
         if method not in _METHODS:
             raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
@@ -652,6 +727,7 @@ class Hopfield:
                 error.partial = transfer(found, self)  # type: ignore[attr-defined]
             raise
 
+    @interchange
     def follow(
         self,
         beta_to: float,
@@ -692,6 +768,14 @@ class Hopfield:
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+
+        Example:
+            >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
+            >>> branches = net.follow(2.5)
+            >>> branches.folds.round(6)
+            array([2.745644, 2.745644, 2.745644])
+            >>> round(hopfix.softmax_map.threshold(3), 6)  # the same, in closed form
+            2.745644
         """
         image = self._landscape("follow")
         if self._model.similarity == "neg_sq_l2":

@@ -7,7 +7,6 @@ pyplot, opens a window or changes matplotlib's settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
 from string import ascii_lowercase
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from hopfix._atlas_graph import atlas_graph
+from hopfix._basins import basins
 from hopfix._section import Floats, Grid, Section
+from hopfix._style import basin_colours, colour, halo, marker, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,16 +26,17 @@ if TYPE_CHECKING:
 
     from hopfix import FixedPoints, Hopfield
 
-__all__ = ["Section", "basin_colours", "landscape", "require_matplotlib"]
+__all__ = [
+    "Section",
+    "atlas_graph",
+    "basin_colours",
+    "basins",
+    "landscape",
+    "require_matplotlib",
+]
 
 Images = tuple[int, int] | Callable[[Floats], Floats]
 
-# Paul Tol's "muted" scheme, made for colour-blind readers; basins are labelled besides.
-_BASIN_COLOURS = (
-    "#332288", "#88CCEE", "#DDCC77", "#117733", "#CC6677",
-    "#44AA99", "#882255", "#999933", "#AA4499", "#6699CC",
-)  # fmt: skip
-_MARKERS = "^sDpXPhv<>"
 _STRIP_COLUMNS = 5
 _STRIP_ROWS = 6
 
@@ -79,6 +82,10 @@ def landscape(
     Raises:
         ImportError: matplotlib is not installed.
         ValueError: `names` or `images` do not fit the patterns, or `section` is unknown.
+
+    Example:
+        >>> net = hopfix.Hopfield([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.9]], beta=6.0)
+        >>> figure = hopfix.plot.landscape(net, net.fixed_points(), resolution=40)
     """
     require_matplotlib()
     labels = _names(names, len(network.patterns))
@@ -135,10 +142,10 @@ def _draw_basins(ax: Axes, grid: Grid, floor: float, ceiling: float) -> None:
     """Colour each point by its basin, paler the higher its energy, with an outline."""
     height = np.clip((grid.energy - floor) / max(ceiling - floor, 1e-300), 0, 1)[..., None]
     whiteness = 0.35 + 0.5 * height
-    colour = basin_colours(int(grid.basin.max()) + 2)[grid.basin]
+    shade = basin_colours(int(grid.basin.max()) + 2)[grid.basin]
     extent = (grid.x[0], grid.x[-1], grid.y[0], grid.y[-1])
     ax.imshow(
-        whiteness + (1 - whiteness) * colour, extent=extent, origin="lower",
+        whiteness + (1 - whiteness) * shade, extent=extent, origin="lower",
         interpolation="bilinear", zorder=0,
     )  # fmt: skip
     for basin in np.unique(grid.basin):
@@ -155,14 +162,6 @@ def _blurred(mask: NDArray[np.bool_]) -> Floats:
         rows = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
         values = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
     return values
-
-
-def basin_colours(count: int) -> Floats:
-    """Return `count` colours (count, 3), the last of them the grey of no basin."""
-    from matplotlib.colors import to_rgb
-
-    colours = [*islice(cycle(_BASIN_COLOURS), count - 1), "0.5"]
-    return np.array([to_rgb(colour) for colour in colours])
 
 
 def _draw_contours(ax: Axes, grid: Grid, floor: float, ceiling: float) -> None:
@@ -183,13 +182,13 @@ def _draw_saddles(
     for index in _saddle_indices(fixed_points):
         chosen = points[indices == index]
         ax.scatter(
-            chosen[:, 0], chosen[:, 1], s=40, marker=_marker(index), linewidths=0.8,
-            color=_colour(index, int(indices.max())), edgecolors="white", zorder=6,
+            chosen[:, 0], chosen[:, 1], s=40, marker=marker(index), linewidths=0.8,
+            color=colour(index, int(indices.max())), edgecolors="white", zorder=6,
         )  # fmt: skip
     for k, letter in letters.items():
         ax.annotate(
             letter, points[k], xytext=(5, 2), textcoords="offset points", fontsize=8,
-            fontweight="bold", path_effects=_halo(), zorder=8,
+            fontweight="bold", path_effects=halo(), zorder=8,
         )  # fmt: skip
 
 
@@ -204,7 +203,7 @@ def _draw_memories(ax: Axes, points: Floats, weights: Floats, labels: Sequence[s
     for point, weight in zip(points, weights, strict=True):
         ax.annotate(
             labels[int(weight.argmax())], point, ha="center", va="center_baseline", fontsize=10,
-            fontweight="bold", color="white", path_effects=_halo("0.15", 1.2), zorder=7,
+            fontweight="bold", color="white", path_effects=halo("0.15", 1.2), zorder=7,
         )  # fmt: skip
 
 
@@ -216,7 +215,7 @@ def _legend_handles(fixed_points: FixedPoints) -> list[Line2D]:
     entries = [("o", 11, "0.4", f"memory ({counts.get(0, 0)})")]
     for index in _saddle_indices(fixed_points):
         label = f"saddle of index {index} ({counts[index]})"
-        entries.append((_marker(index), 8, _colour(index, max(counts)), label))
+        entries.append((marker(index), 8, colour(index, max(counts)), label))
     return [
         Line2D([], [], linestyle="", marker=marker, markersize=size, color=colour, mec="white",
                label=label)
@@ -243,7 +242,7 @@ def _draw_strip(
             ax.set_axis_on()
             ax.set(xticks=[], yticks=[])
             ax.imshow(images[k], cmap="gray_r", vmin=low, vmax=high)
-            ax.spines[:].set(color=_colour(int(indices[k]), int(indices.max())), lw=1.6)
+            ax.spines[:].set(color=colour(int(indices[k]), int(indices.max())), lw=1.6)
             ax.set_xlabel(_top_weights(fixed_points.weights[k], labels), fontsize=8, labelpad=2)
             if k in letters:
                 ax.set_title(letters[k], loc="left", fontsize=9, fontweight="bold", pad=2)
@@ -316,25 +315,6 @@ def _saddle_indices(fixed_points: FixedPoints) -> list[int]:
     return [index for index in fixed_points.counts if index > 0]
 
 
-def _marker(index: int) -> str:
-    return _MARKERS[(index - 1) % len(_MARKERS)]
-
-
-def _colour(index: int, highest: int) -> Any:
-    """Return black for memories, else a colour of the scale that rises with the Morse index."""
-    from matplotlib import colormaps
-
-    if index == 0:
-        return "black"
-    return colormaps["plasma"](0.05 + 0.85 * (index - 1) / max(highest - 1, 1))
-
-
-def _halo(colour: str = "white", width: float = 2.0) -> list[Any]:
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=width, foreground=colour)]
-
-
 def _title(network: Hopfield, fixed_points: FixedPoints) -> str:
     plural = "" if len(fixed_points) == 1 else "s"
     return f"{len(fixed_points)} fixed point{plural} at β = {network.beta:g}"
@@ -366,11 +346,3 @@ def _panels(figure: Figure, with_images: bool) -> tuple[SubFigure, SubFigure | N
     ratios = (1.42, 1) if with_images else (1,)
     panels: Any = figure.subfigures(1, len(ratios), squeeze=False, width_ratios=ratios)
     return panels[0, 0], panels[0, 1] if with_images else None
-
-
-def require_matplotlib() -> None:
-    """Raise ImportError, naming the extra to install, if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError("hopfix.plot needs matplotlib: install hopfix[plot]") from error

@@ -24,10 +24,12 @@ from hopfix._arrays import (
     as_real,
     require_finite,
 )
+from hopfix._interchange import interchange
 
 __all__ = ["gaussian_noise", "lower_half_erased", "noise_of_norm", "random_mask"]
 
 
+@interchange
 def random_mask(
     images: npt.ArrayLike, share: float = 0.5, *, rescale: bool = False, seed: int = 0
 ) -> FloatArray:
@@ -42,6 +44,10 @@ def random_mask(
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.random_mask(np.ones((1, 8)), 0.5, seed=1)
+        array([[1., 1., 0., 1., 0., 0., 1., 0.]])
     """
     pixels = _as_images(images)
     lost = as_real("share", share)
@@ -54,6 +60,7 @@ def random_mask(
     return pixels * kept.astype(pixels.dtype) * pixels.dtype.type(factor)
 
 
+@interchange
 def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> FloatArray:
     """Return images whose lower half, floor(height / 2) lines of pixels, is 0.
 
@@ -64,6 +71,10 @@ def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> Floa
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.lower_half_erased(np.ones(4), (2, 2))
+        array([1., 1., 0., 0.])
     """
     pixels = _as_images(images)
     shape = tuple(as_integer("image_shape", length, 1) for length in image_shape)
@@ -77,6 +88,7 @@ def lower_half_erased(images: npt.ArrayLike, image_shape: Sequence[int]) -> Floa
     return erased
 
 
+@interchange
 def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
     """Return min(|x + n|, 1) for images x, with the pixels of n normal of deviation `level`.
 
@@ -89,11 +101,16 @@ def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Flo
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.gaussian_noise(np.ones((3, 4)), 0.1).shape
+        (3, 4)
     """
     pixels = _as_images(images)
     return _disturbed(pixels, as_nonnegative("level", level) * _normal(pixels, seed))
 
 
+@interchange
 def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> FloatArray:
     """Return min(|x + n|, 1) for images x, with n of norm `level` in a random direction.
 
@@ -107,6 +124,10 @@ def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Floa
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> hopfix.queries.noise_of_norm(np.ones((3, 4)), 0.1).shape
+        (3, 4)
     """
     pixels = _as_images(images)
     noise = _normal(pixels, seed)

@@ -39,6 +39,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_real, require_finite
 from hopfix._config import resolve_threads
+from hopfix._interchange import interchange
 
 __all__ = ["entmax", "polynomial", "softmax", "sparsemax", "topk"]
 
@@ -121,22 +122,33 @@ class _WithoutParameters(_Separation):
     softmax: p_i = exp(z_i) / Σ exp(z_j); Ψ* = log Σ exp(z_i).
     sparsemax: p_i = [z_i − τ]_+, the Euclidean projection of z onto the simplex;
     Ψ* = p·z + (1 − p·p)/2.
+
+    Example:
+        >>> hopfix.separation.softmax([0.0, 0.0])
+        array([0.5, 0.5])
+        >>> hopfix.separation.sparsemax([1.0, 0.5, -1.0])
+        array([0.75, 0.25, 0.  ])
+        >>> hopfix.separation.sparsemax.jvp([1.0, 0.5], [1.0, 0.0])
+        array([ 0.5, -0.5])
     """
 
     def __init__(self, name: str, rule: _core.Separation) -> None:
         super().__init__(name)
         self._rule = rule
 
+    @interchange
     def __call__(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule, _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return (dp/dz) t, shape (..., N), for `t` shaped as `z`."""
         return _derivative(self._rule, _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         return _conjugate(self._rule, _as_scores(z), num_threads)
@@ -148,6 +160,12 @@ class _Entmax(_Separation):
     α = 1 is softmax, α = 2 sparsemax, and α = ∞ the limit: 1 shared equally among the largest
     scores. The threshold is found by Newton's method on a convex function, at 1.5 and 2 without any
     logarithm. For α > 2 derivatives are unbounded where an entry joins the support.
+
+    Example:
+        >>> hopfix.separation.entmax([1.0, 0.5, -1.0], 1.5).round(4)
+        array([0.674, 0.326, 0.   ])
+        >>> hopfix.separation.entmax([1.0, 0.5, -1.0], 2)  # sparsemax
+        array([0.75, 0.25, 0.  ])
     """
 
     @staticmethod
@@ -157,12 +175,14 @@ class _Entmax(_Separation):
             raise ValueError(f"alpha: got {number}, need a number >= 1")
         return _core.Separation.entmax(number)
 
+    @interchange
     def __call__(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule(alpha), _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -172,6 +192,7 @@ class _Entmax(_Separation):
         """
         return _derivative(self._rule(alpha), _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -184,6 +205,10 @@ class _TopK(_Separation):
 
     Of equal scores the ones with the smaller index are taken, so that never more than k entries are
     positive. The k largest scores are taken as fixed in `jvp`; Ψ* = log Σ exp over them.
+
+    Example:
+        >>> hopfix.separation.topk([1.0, 1.0, 0.0, -1.0], 2)
+        array([0.5, 0.5, 0. , 0. ])
     """
 
     @staticmethod
@@ -193,11 +218,13 @@ class _TopK(_Separation):
             raise ValueError(f"k: got {count}, need at most the row length of z, {z.shape[-1]}")
         return _core.Separation.topk(count)
 
+    @interchange
     def __call__(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N); 1 <= k <= N."""
         scores = _as_scores(z)
         return _probabilities(self._rule(k, scores), scores, num_threads)
 
+    @interchange
     def jvp(
         self, z: npt.ArrayLike, t: npt.ArrayLike, k: int, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -205,6 +232,7 @@ class _TopK(_Separation):
         scores = _as_scores(z)
         return _derivative(self._rule(k, scores), scores, t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         scores = _as_scores(z)
@@ -217,6 +245,10 @@ class _Polynomial(_Separation):
     A row whose entries are all zero (rectified: none positive) is an error. There is no conjugate:
     p is no gradient, as its Jacobian n (diag(u) − p uᵀ), u_i = z_i^(n−1) / Σ z_j^n, is not
     symmetric. At z_i = 0 that Jacobian is taken from the left if n = 1.
+
+    Example:
+        >>> hopfix.separation.polynomial([1.0, 2.0, 1.0], 2).round(4)
+        array([0.1667, 0.6667, 0.1667])
     """
 
     @staticmethod
@@ -230,12 +262,14 @@ class _Polynomial(_Separation):
             )
         return _core.Separation.polynomial(power, bool(rectified))
 
+    @interchange
     def __call__(
         self, z: npt.ArrayLike, n: int, rectified: bool = False, *, num_threads: int | None = None
     ) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule(n, rectified), _as_scores(z), num_threads)
 
+    @interchange
     def jvp(
         self,
         z: npt.ArrayLike,
@@ -248,6 +282,7 @@ class _Polynomial(_Separation):
         """Return (dp/dz) t, shape (..., N), for `t` shaped as `z`; ValueError if it overflows."""
         return _derivative(self._rule(n, rectified), _as_scores(z), t, num_threads)
 
+    @interchange
     def conjugate(self, z: npt.ArrayLike, n: int, rectified: bool = False) -> FloatArray:
         """Raise ValueError: a polynomial separation has no conjugate."""
         raise ValueError("polynomial: has no conjugate, since its Jacobian is not symmetric")

@@ -69,6 +69,12 @@ def threshold(n: int, k: int = 1) -> float:
     Raises:
         TypeError: an argument is not an integer.
         ValueError: an argument is out of its range.
+
+    Example:
+        >>> round(hopfix.softmax_map.threshold(3), 6)
+        2.745644
+        >>> hopfix.softmax_map.threshold(2)
+        2.0
     """
     n = as_integer("n", n, 2, _LARGEST_EXACT)
     k = as_integer("k", k, 1, n - 1)
@@ -84,6 +90,10 @@ def count(n: int, beta: float) -> int:
     Raises:
         TypeError: n is not an integer or beta not a number.
         ValueError: n < 1, or beta is not finite and positive.
+
+    Example:
+        >>> [hopfix.softmax_map.count(8, beta) for beta in (4.0, 6.0, 10.0)]
+        [1, 17, 255]
     """
     n = as_integer("n", n, 1, _LARGEST_EXACT)
     beta = as_positive("beta", beta)
@@ -116,6 +126,13 @@ def fixed_points(n: int, beta: float) -> list[FixedPointClass]:
     Raises:
         TypeError: n is not an integer or beta not a number.
         ValueError: n is not in 1..100,000, or beta is not finite and positive.
+
+    Example:
+        >>> for group in hopfix.softmax_map.fixed_points(3, beta=8.0):
+        ...     print(group.k, group.multiplicity, group.morse_index, round(group.u, 4))
+        1 3 0 0.9993
+        2 3 1 0.4949
+        3 1 2 0.3333
     """
     n = as_integer("n", n, 1, _LARGEST_LISTED)
     beta = as_positive("beta", beta)

@@ -97,7 +97,7 @@ void differences(const std::uint64_t* block, std::ptrdiff_t words, const std::ui
 // Tables of 32 sums in one vector, looked up by its permutation; the sixteenth bit is not used.
 constexpr int kGroup = 5, kGroups = 3;
 constexpr bool kSplitBytes = false;
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
 // Tables of 16 sums, their low bytes and then their high ones, looked up by byte shuffles.
 constexpr int kGroup = 4, kGroups = 4;
 constexpr bool kSplitBytes = true;
@@ -250,7 +250,7 @@ void look_up_sums(const std::uint16_t* planes, const Tables& table_of, std::ptrd
   for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(sums + v * 32, sum[v]);
 }
 
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
 
 #if defined(__AVX2__)
 using Bytes = __m256i;

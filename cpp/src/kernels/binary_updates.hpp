@@ -22,7 +22,7 @@ inline V load_as(const T* p) {
 inline std::uint64_t bits_of(Ints v) {
 #if defined(__AVX2__)
   return static_cast<std::uint64_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(v)));
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
   return static_cast<std::uint64_t>(_mm_movemask_ps(reinterpret_cast<__m128>(v)));
 #else
   std::uint64_t bits = 0;
@@ -129,7 +129,7 @@ inline Tinies count_bits_of(Tinies counts, const unsigned char* bits) {
   const __m256i byte =
       _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
   spread = reinterpret_cast<Tinies>(_mm256_shuffle_epi8(_mm256_set1_epi32(word), byte));
-#elif defined(__x86_64__)
+#elif defined(HOPFIX_X86_64)
   std::int16_t word;
   std::memcpy(&word, bits, sizeof word);
   const __m128i byte = _mm_set_epi64x(0x0101010101010101, 0);

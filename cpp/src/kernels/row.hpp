@@ -17,7 +17,7 @@ inline bool any_at_least(Vec<float> x, Vec<float> y) {
   return _mm512_cmp_ps_mask(x, y, _CMP_GE_OQ) != 0;
 #elif defined(__AVX2__)
   return _mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GE_OQ)) != 0;
-#elif defined(__SSE2__)
+#elif defined(HOPFIX_X86_64)
   return _mm_movemask_ps(_mm_cmpge_ps(x, y)) != 0;
 #else
   for (int l = 0; l < kLanes<float>; ++l)
@@ -31,7 +31,7 @@ inline bool any_at_least(Vec<double> x, Vec<double> y) {
   return _mm512_cmp_pd_mask(x, y, _CMP_GE_OQ) != 0;
 #elif defined(__AVX2__)
   return _mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_GE_OQ)) != 0;
-#elif defined(__SSE2__)
+#elif defined(HOPFIX_X86_64)
   return _mm_movemask_pd(_mm_cmpge_pd(x, y)) != 0;
 #else
   for (int l = 0; l < kLanes<double>; ++l)

@@ -27,7 +27,7 @@ inline Ints multiply_add(Ints sum, Ints a, Ints b) {
 #elif defined(__AVX2__)
   return sum + reinterpret_cast<Ints>(
                    _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-#elif defined(__SSE2__)
+#elif defined(HOPFIX_X86_64)
   return sum + reinterpret_cast<Ints>(
                    _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #else

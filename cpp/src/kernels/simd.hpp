@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) || defined(_M_X64)
+// Intrinsics of SSE4.2 and, where the level has them, AVX2 and AVX-512.
+#if defined(__x86_64__) && !defined(HOPFIX_GENERIC)
+#define HOPFIX_X86_64
 #include <immintrin.h>
 #endif
 

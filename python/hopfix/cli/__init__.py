@@ -1,7 +1,8 @@
-"""The command line ``hopfix``: ``demo``, ``atlas``, ``reproduce`` and ``show-config``.
+"""The command line ``hopfix``; ``hopfix --help`` lists its commands.
 
-Exit codes: 0 done; 2 wrong usage, input or a missing extra, with one line on stderr; 130 Ctrl-C;
-141 the reader of stdout went away.
+Exit codes: 0 done; 1 done, with a negative result (``atlas --prove`` without a proof, ``retrieve``
+without convergence, ``follow`` with a branch cut, ``bench`` with wrong answers); 2 wrong usage,
+input or a missing extra, with one line on stderr; 130 Ctrl-C; 141 the reader of stdout went away.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -16,15 +16,27 @@ from tqdm import tqdm
 import hopfix
 from hopfix import datasets, demo, plot
 from hopfix.cli import report
+from hopfix.cli.bench import bench
+from hopfix.cli.follow import follow
+from hopfix.cli.options import (
+    each_positive,
+    file_argument,
+    json_option,
+    key_option,
+    list_of_positive,
+    output_path,
+    picture_path,
+    progress_option,
+    saved,
+    seed_option,
+    time_option,
+    write_text,
+)
 from hopfix.cli.reading import InputError, read_patterns
 from hopfix.cli.reproduce import reproduce
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hopfix.cli.retrieve import retrieve
 
 __all__ = ["execute"]
-
-_PICTURE_TYPES = (".png", ".pdf", ".svg")
 
 
 def execute(arguments: list[str]) -> int:
@@ -48,58 +60,6 @@ def execute(arguments: list[str]) -> int:
     return 0
 
 
-def _positive(value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise click.BadParameter(f"must be finite and > 0, got {value:g}")
-    return value
-
-
-def _each_positive(
-    _context: click.Context, _parameter: click.Parameter, values: tuple[float, ...]
-) -> tuple[float, ...]:
-    return tuple(_positive(value) for value in values)
-
-
-def _one_positive(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
-    return _positive(value)
-
-
-def _list_of_positive(
-    _context: click.Context, _parameter: click.Parameter, text: str
-) -> tuple[float, ...]:
-    """Parse numbers separated by commas."""
-    try:
-        values = [float(field) for field in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"expected numbers separated by commas, got {text!r}") from error
-    return tuple(_positive(value) for value in values)
-
-
-def _picture_path(
-    _context: click.Context, _parameter: click.Parameter, path: Path | None
-) -> Path | None:
-    """Refuse, before the work starts, a picture that could not be written after it."""
-    if path is None:
-        return None
-    if path.suffix.lower() not in _PICTURE_TYPES:
-        raise click.BadParameter(f"{path}: expected one of {', '.join(_PICTURE_TYPES)}")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"{path}: no such directory")
-    return path
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
-_progress_option = click.option(
-    "--progress/--no-progress", "progress", default=None,
-    help="Progress bar on stderr [default: if stderr is a terminal].",
-)  # fmt: skip
-_time_option = click.option(
-    "--time-limit", type=float, default=60.0, callback=_one_positive, show_default=True,
-    metavar="S", help="Seconds to search at each β.",
-)  # fmt: skip
-_seed_option = click.option("--seed", default=0, show_default=True, help="Of random starts.")
-
-
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(hopfix.__version__, message="hopfix %(version)s")
 @click.pass_context
@@ -110,6 +70,9 @@ def _commands(context: click.Context) -> None:
     Example:
       hopfix demo
       hopfix atlas patterns.npy --beta 8
+
+    Exit codes: 0 done; 1 done, with a negative result (see the commands); 2 wrong usage or input;
+    130 Ctrl-C.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -117,18 +80,18 @@ def _commands(context: click.Context) -> None:
 
 @_commands.command("demo")
 @click.option(
-    "--betas", default=",".join(f"{beta:g}" for beta in demo.BETAS), callback=_list_of_positive,
+    "--betas", default=",".join(f"{beta:g}" for beta in demo.BETAS), callback=list_of_positive,
     show_default=True, metavar="B,B,…", help="Inverse temperatures.",
 )  # fmt: skip
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("hopfix-demo.png"),
-    callback=_picture_path, show_default=True, help="Picture to write (.png, .pdf or .svg).",
+    callback=picture_path, show_default=True, help="Picture to write (.png, .pdf or .svg).",
 )  # fmt: skip
 @click.option("--no-plot", is_flag=True, help="Write no picture.")
-@_json_option
-@_progress_option
-@_time_option
-@_seed_option
+@json_option
+@progress_option
+@time_option
+@seed_option
 def _demo(
     betas: tuple[float, ...], output: Path, no_plot: bool, as_json: bool, progress: bool | None,
     time_limit: float, seed: int,
@@ -160,15 +123,16 @@ def _demo(
         title = "Ten digits (8x8) in a Hopfield network"
         click.echo(report.rendered(title, report.row_table(done), report.LEGEND))
     _stop_if(interrupted, done, betas)
-    written = [] if no_plot else [_saved(demo.draw(done, digits), output)]
+    written = [] if no_plot else [saved(demo.draw(done, digits), output)]
     if not as_json:
         click.echo(" ".join([*written, f"Total time {time.perf_counter() - started:.1f} s."]))
 
 
 @_commands.command("atlas")
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
+@key_option
 @click.option(
-    "--beta", "betas", type=float, multiple=True, required=True, callback=_each_positive,
+    "--beta", "betas", type=float, multiple=True, required=True, callback=each_positive,
     metavar="B", help="Inverse temperature; give it again for more.",
 )  # fmt: skip
 @click.option("--method", default="auto", show_default=True, help="Search method.")
@@ -176,22 +140,22 @@ def _demo(
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    callback=_picture_path,
+    callback=picture_path,
     help="Draw the landscape at the last β (.png, .pdf or .svg).",
 )
-@_json_option
-@_progress_option
-@_time_option
-@_seed_option
+@json_option
+@progress_option
+@time_option
+@seed_option
 def _atlas(
-    file: Path, betas: tuple[float, ...], method: str, prove: bool, output: Path | None,
+    file: Path, key: str, betas: tuple[float, ...], method: str, prove: bool, output: Path | None,
     as_json: bool, progress: bool | None, time_limit: float, seed: int,
 ) -> None:  # fmt: skip
     r"""List the fixed points for the patterns in FILE.
 
-    FILE holds one pattern per row: .npy, .npz (key "patterns") or .csv (commas; a first line with
-    text is a header). With --json one β prints one object, several print an array of objects;
-    numbers that are not finite are null.
+    FILE holds one pattern per row: .npy, .npz, .csv (commas; a first line with text is a header)
+    or .parquet. Exit code 1: --prove did not end with a proof. With --json one β prints one
+    object, several print an array of objects; numbers that are not finite are null.
 
     \b
     Example:
@@ -199,7 +163,7 @@ def _atlas(
     """
     if prove and method not in ("auto", "cells"):
         raise click.UsageError(f"--prove: got it with --method {method}, need one of them")
-    patterns = read_patterns(file)
+    patterns = read_patterns(file, key)
     if output is not None:
         plot.require_matplotlib()
     with _reporter(betas, progress) as advance:
@@ -219,23 +183,38 @@ def _atlas(
     _stop_if(interrupted, done, betas)
     if output is not None:
         picture = plot.landscape(done[-1].network, done[-1].fixed_points)
-        message = _saved(picture, output)
+        message = saved(picture, output)
         if not as_json:
             click.echo(message)
+    if prove and any(row.fixed_points.completeness != "proved" for row in done):
+        raise click.exceptions.Exit(1)
 
 
-_commands.add_command(reproduce)
+for _command in (retrieve, follow, reproduce, bench):
+    _commands.add_command(_command)
 
 
 @_commands.command("show-config")
-def _show_config() -> None:
+@json_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=output_path(".json"),
+    help="Write it as JSON, too.",
+)
+def _show_config(as_json: bool, output: Path | None) -> None:
     r"""Show version, instruction set, threads, compiler and Eigen version.
 
     \b
     Example:
-      hopfix show-config
+      hopfix show-config --json
     """
-    hopfix.show_config()
+    text = json.dumps(hopfix.get_config())
+    if as_json:
+        click.echo(text)
+    else:
+        hopfix.show_config()
+    write_text(output, text)
 
 
 def _collected(rows: Iterator[demo.Row]) -> tuple[list[demo.Row], bool]:
@@ -266,15 +245,6 @@ def _print_atlas(file: Path, shape: Sequence[int], done: Sequence[demo.Row]) -> 
     title = f"{file.name}: {shape[0]} patterns in {shape[1]} dimensions"
     details = [part for row in done for part in (report.heading(row), report.class_table(row))]
     click.echo(report.rendered(title, report.row_table(done), report.LEGEND, *details))
-
-
-def _saved(picture: Figure, path: Path) -> str:
-    """Write the picture and return a sentence that says so."""
-    try:
-        picture.savefig(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    return f"Wrote {path}."
 
 
 @contextmanager

@@ -278,6 +278,12 @@ def classify(
         steps: steps of the exponents, those discarded included.
         discard: first steps that do not count.
         max_period: the longest cycle looked for.
+
+    Example:
+        >>> model = hopfix.mean_field.AttentionMeanField.paper(beta=1.0)
+        >>> found = hopfix.mean_field.classify(model)
+        >>> found.kind, found.period
+        ('periodic', 4)
     """
     exponents = model.lyapunov(steps, start, discard)
     state = exponents.final_state

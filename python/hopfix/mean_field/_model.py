@@ -74,6 +74,14 @@ class AttentionMeanField:
 
     A step costs O(MK + LM); L exponentials and a hyperbolic tangent for each class.
     Source: "Dynamical Mean-Field Theory of Self-Attention Neural Networks", Eqs. 12 to 15.
+
+    Example:
+        >>> model = hopfix.mean_field.AttentionMeanField.paper(beta=1.27)
+        >>> run = model.simulate(2000, discard=1000)
+        >>> run.attention.shape
+        (1000, 3)
+        >>> round(float(model.lyapunov(10_000).exponents[0]), 3)  # a cycle
+        -0.048
     """
 
     # Whether the classes are not sets of units but what correlations are written as.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import as_integer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
 
@@ -164,6 +168,16 @@ class Bifurcation:
             raise ValueError("lyapunov: kinds need a bifurcation with lyapunov=True")
         constant = np.ptp(self.values, axis=1).max(axis=1) <= 1e-9
         return kinds_of(self.periods(max_period), constant, self.exponents, self.error)
+
+    def plot(self, feature: int = 0, ax: Axes | None = None) -> Figure:
+        """Draw the values that one feature visits against β, or against what varies instead.
+
+        Raises:
+            ImportError: naming hopfix[plot], if matplotlib is missing.
+        """
+        from hopfix.mean_field._picture import bifurcation
+
+        return bifurcation(self, feature, ax)
 
     def __repr__(self) -> str:
         n, steps, features = self.values.shape

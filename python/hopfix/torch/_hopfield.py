@@ -55,8 +55,8 @@ class Hopfield(TracedModule):
             the LayerNorm of stored patterns.
         normalize_state_pattern, normalize_state_pattern_affine, normalize_state_pattern_eps: of
             state patterns.
-        normalize_pattern_projection, normalize_pattern_projection_affine,
-            normalize_pattern_projection_eps: of pattern projections.
+        normalize_pattern_projection, normalize_pattern_projection_affine: of pattern projections.
+        normalize_pattern_projection_eps: of pattern projections.
         normalize_hopfield_space, normalize_hopfield_space_affine, normalize_hopfield_space_eps: of
             the LayerNorm of states and stored patterns of each head in the associative space.
         stored_pattern_as_static, state_pattern_as_static, pattern_projection_as_static: these are
@@ -80,6 +80,12 @@ class Hopfield(TracedModule):
 
     Raises:
         TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> layer = hopfix.torch.Hopfield(input_size=4, num_heads=2, update_steps_max=3)
+        >>> stored, states = torch.ones(1, 5, 4), torch.ones(1, 2, 4)
+        >>> layer((stored, states, stored)).shape
+        torch.Size([1, 2, 4])
     """
 
     def __init__(

@@ -75,6 +75,11 @@ class HopfieldPooling(_WithOwnPatterns):
         options: `separation`, `similarity`, `kernel_size` and the eps of the normalisations.
 
     The state patterns are projected once, not for every sample.
+
+    Example:
+        >>> layer = hopfix.torch.HopfieldPooling(input_size=4, quantity=2)
+        >>> layer(torch.ones(3, 5, 4)).shape
+        torch.Size([3, 8])
     """
 
     def __init__(
@@ -235,6 +240,11 @@ class HopfieldLayer(_WithOwnPatterns):
         options: `separation`, `similarity`, `kernel_size` and the eps of the normalisations.
 
     The stored patterns are normalised and projected once, not for every sample.
+
+    Example:
+        >>> layer = hopfix.torch.HopfieldLayer(input_size=4, quantity=10)
+        >>> layer(torch.ones(3, 5, 4)).shape
+        torch.Size([3, 5, 4])
     """
 
     target_weights: Parameter | None

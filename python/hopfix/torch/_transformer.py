@@ -64,6 +64,12 @@ class HopfieldEncoderLayer(_FeedForward):
 
     The fast path of torch's encoder, which replaces attention by a kernel of its own, never takes
     this layer.
+
+    Example:
+        >>> layer = hopfix.torch.HopfieldEncoderLayer(hopfix.torch.Hopfield(input_size=4))
+        >>> encoder = torch.nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+        >>> encoder(torch.ones(3, 5, 4)).shape
+        torch.Size([3, 5, 4])
     """
 
     def __init__(
@@ -129,6 +135,13 @@ class HopfieldDecoderLayer(_FeedForward):
         dim_feedforward: width of the feed-forward part.
         dropout: its dropout probability.
         activation: name of a function of torch, applied within.
+
+    Example:
+        >>> layer = hopfix.torch.HopfieldDecoderLayer(
+        ...     hopfix.torch.Hopfield(input_size=4), hopfix.torch.Hopfield(input_size=4)
+        ... )
+        >>> layer(torch.ones(3, 2, 4), torch.ones(3, 5, 4)).shape
+        torch.Size([3, 2, 4])
     """
 
     def __init__(

@@ -1,0 +1,294 @@
+"""The modern Hopfield network whose arrays stay on a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hopfix._arrays import as_integer, as_nonnegative, as_positive
+from hopfix._results import Retrieval
+from hopfix.fixed_points import FixedPoints
+from hopfix.gpu._derivatives import gradients, jacobian, jvp, spectral_radius
+from hopfix.gpu._namespace import as_device_floats, device_of, namespace_of, to_host
+from hopfix.gpu._retrieve import retrieve
+from hopfix.gpu._search import search
+from hopfix.gpu._store import Store, reduce_all, row_blocks
+from hopfix.network import _VARIABLES, Hopfield, _variables
+
+_DEFAULTS = {
+    "values": None,
+    "similarity": "dot",
+    "separation": "softmax",
+    "normalize": False,
+    "sparsify_above": None,
+    "num_threads": None,
+}
+_ON_HOST = "is computed on the host: use network.to_host()"
+
+
+class DeviceHopfield(Hopfield):
+    """A `hopfix.Hopfield` with patterns in the memory of a GPU: f(ξ) = Σ p_i x_i, p = softmax.
+
+    ``hopfix.Hopfield(patterns, beta, log_weights=…)`` makes one for patterns outside host memory.
+    The methods, their shapes and meanings are those of `Hopfield`; arguments and results are
+    arrays of the patterns' library on their device, attributes too.
+
+    Args:
+        patterns: (N, d), float32 or float64; integers and bool become float64. Not copied if they
+            are floating-point: do not write into them while the network is in use.
+        beta: β > 0.
+        log_weights: (N,) on the same device, default 0.
+        options: of `Hopfield`, only with their default values.
+
+    Raises:
+        TypeError, ValueError: naming the argument; also where arrays are on another device.
+        NotImplementedError: naming an option or method that exists only on the host.
+        ImportError: array-api-compat is missing; names the extra.
+
+    Computed in the patterns' dtype, with sums in the order of the library: results agree with the
+    core's to a few (d + 2) ulp of the logits, not bitwise, and may depend on the batch in their
+    last bits. Products with J have an absolute error of that size times β max‖x‖²‖t‖. The N × B
+    logits are formed in tiles of 64 MiB (float32). Nothing here has been run on a GPU.
+    """
+
+    def __init__(
+        self, patterns: Any, beta: float = 1.0, *, log_weights: Any = None, **options: Any
+    ) -> None:
+        for name, value in options.items():
+            if name not in _DEFAULTS:
+                raise TypeError(f"Hopfield() got an unexpected keyword argument {name!r}")
+            default = _DEFAULTS[name]
+            if value is not default and not (isinstance(value, str) and value == default):
+                raise NotImplementedError(
+                    f"{name}: on a device only {default!r} exists, got {value!r}; copy the "
+                    "patterns to the host for others"
+                )
+        rows = as_device_floats("patterns", patterns)
+        if rows.ndim != 2:
+            raise ValueError(f"patterns: got {rows.ndim} dimensions, need 2: shape (N, d)")
+        self._xp, self._device = namespace_of(rows), device_of(rows)
+        if log_weights is None:
+            b = self._xp.zeros((rows.shape[0],), dtype=rows.dtype, device=self._device)
+        else:
+            b = self._array("log_weights", log_weights, rows.dtype)
+            if b.shape != (rows.shape[0],):
+                raise ValueError(
+                    f"log_weights: got shape {tuple(b.shape)}, need ({rows.shape[0]},), one per "
+                    "pattern"
+                )
+        self._store = Store(self._xp, rows, b, as_positive("beta", beta))
+
+    @property
+    def patterns(self) -> Any:
+        """(N, d), on the device."""
+        return self._store.patterns
+
+    @property
+    def values(self) -> Any:
+        """The patterns."""
+        return self._store.patterns
+
+    @property
+    def beta(self) -> float:
+        """The inverse temperature β."""
+        return self._store.beta
+
+    @property
+    def log_weights(self) -> Any:
+        """(N,) b, on the device."""
+        return self._store.log_weights
+
+    @property
+    def dtype(self) -> Any:
+        """The library's float32 or float64."""
+        return self._store.patterns.dtype
+
+    @property
+    def device(self) -> Any:
+        """Where the network is, as its library names it."""
+        return self._device
+
+    @property
+    def image(self) -> DeviceHopfield:
+        """This network."""
+        return self
+
+    def __repr__(self) -> str:
+        n, d = self._store.patterns.shape
+        return (
+            f"Hopfield({n} patterns of dimension {d}, beta={self.beta:g}, {self.dtype}, on "
+            f"{self._device})"
+        )
+
+    def to_host(self, num_threads: int | None = None) -> Hopfield:
+        """Return the same network on the CPU, with a copy of the patterns."""
+        return Hopfield(
+            to_host(self.patterns),
+            self.beta,
+            log_weights=to_host(self.log_weights),
+            num_threads=num_threads,
+        )
+
+    def update(self, states: Any) -> Any:
+        """Return f(ξ), shape (..., d); O(Nd) a state."""
+        flat, leading = self._flat("states", states)
+        return self._shaped(reduce_all(self._store, flat).average, (*leading, self._store.dim))
+
+    def weights(self, states: Any) -> Any:
+        """Return p = softmax(β x_i·ξ + b_i), shape (..., N)."""
+        flat, leading = self._flat("states", states)
+        xp, store = self._xp, self._store
+        blocks = []
+        for rows in row_blocks(int(flat.shape[0]), store.count):
+            logits = store.logits(flat[rows, :], store.patterns, store.log_weights)
+            shares = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+            blocks.append(shares / xp.sum(shares, axis=-1, keepdims=True))
+        return self._shaped(xp.concat(blocks), (*leading, store.count))
+
+    def energy(self, states: Any) -> Any:
+        """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...)."""
+        flat, leading = self._flat("states", states)
+        found = reduce_all(self._store, flat)
+        squares = self._xp.sum(flat * flat, axis=-1)
+        log_sums = found.top + self._xp.log(found.total)
+        return self._shaped(squares / 2 - log_sums / self.beta, leading)
+
+    def jacobian(self, states: Any) -> Any:
+        """Return J = β Cov_p(x), shape (..., d, d), exactly symmetric; O(Nd²) a state."""
+        flat, leading = self._flat("states", states)
+        dim = self._store.dim
+        return self._shaped(jacobian(self._store, flat), (*leading, dim, dim))
+
+    def spectral_radius(self, states: Any) -> Any:
+        """Return the largest eigenvalue of J, shape (...), in the network's dtype.
+
+        For min(N, d) ≤ 64 by the library's dense eigensolver, else by at most 300 steps of Lanczos'
+        method for all states at once, a value from below.
+        """
+        flat, leading = self._flat("states", states)
+        return self._shaped(spectral_radius(self._store, flat), leading)
+
+    def jvp(self, states: Any, t: Any) -> Any:
+        """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
+        flat, tangents, leading = self._matching(states, "t", t)
+        return self._shaped(jvp(self._store, flat, tangents), (*leading, self._store.dim))
+
+    def vjp(self, states: Any, cotangents: Any, wrt: str | Sequence[str] = "states") -> Any:
+        """Return derivatives of Σ c·f(ξ), as `Hopfield.vjp` does, in the same variables."""
+        names = _variables(wrt, _VARIABLES)
+        flat, vectors, leading = self._matching(states, "cotangents", cotangents)
+        found = gradients(self._store, flat, vectors, names)
+        if "states" in found:
+            found["states"] = self._shaped(found["states"], (*leading, self._store.dim))
+        return found[wrt] if isinstance(wrt, str) else tuple(found[name] for name in names)
+
+    def retrieve(
+        self, states: Any, *, max_steps: int = 1000, tol: float | None = None
+    ) -> Retrieval:
+        """Iterate the update from every state until that state stops moving.
+
+        Stop rule, defaults and results are those of `Hopfield.retrieve`; all updates are plain
+        ones, on the queries that still move. Reads one number from the device a step.
+        """
+        flat, leading = self._flat("states", states)
+        steps = as_integer("max_steps", max_steps, 0)
+        single = self.dtype == self._xp.float32
+        tolerance = (1e-6 if single else 1e-12) if tol is None else as_nonnegative("tol", tol)
+        found = retrieve(self._store, flat, steps, tolerance)
+        return Retrieval(
+            states=self._shaped(found.states, (*leading, self._store.dim)),
+            steps=self._shaped(found.steps, leading),
+            converged=self._shaped(found.converged, leading),
+            residual=self._shaped(found.residual, leading),
+        )
+
+    def fixed_points(
+        self,
+        method: str = "starts",
+        *,
+        max_face: int | None = None,
+        max_count: int | None = None,
+        time_limit: float | None = None,
+        seed: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+        **options: Any,
+    ) -> FixedPoints:
+        """Find fixed points of every Morse index by batched Newton's method on the device.
+
+        Args:
+            method: "starts": from rounds of 1,024 random averages of patterns, until a round finds
+                nothing new or 32 are done; "faces": from every critical face of the limit β → ∞,
+                enumerated on the host.
+            max_face: "faces" starts from faces of at most so many patterns.
+            max_count: stop when this many points are known.
+            time_limit: stop after about this many seconds; looked at between rounds.
+            seed: of the random starts.
+            progress: called after every round as progress(rounds, most rounds).
+            options: others of `Hopfield.fixed_points` do not exist here (NotImplementedError).
+
+        Newton's method runs in double precision in coordinates of the patterns' affine hull, with
+        halved steps. The patterns and the states found are then copied to the host, where states
+        within 1e-7 of the largest pattern of each other are merged, and the rest certified and
+        told apart by their certificates.
+
+        Returns:
+            FixedPoints, with NumPy arrays and with the network `to_host()`; never "proved".
+        """
+        if options:
+            raise NotImplementedError(f"{next(iter(options))}: {_ON_HOST}.fixed_points")
+        if method not in ("starts", "faces"):
+            raise ValueError(
+                f"method: got {method!r}, need starts or faces on a device; "
+                "network.to_host().fixed_points has the others"
+            )
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        return search(
+            self._store,
+            self.to_host(),
+            method,
+            max_face=None if max_face is None else as_integer("max_face", max_face, 1),
+            max_count=None if max_count is None else as_integer("max_count", max_count, 1),
+            time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
+            seed=as_integer("seed", seed, 0) % 2**64,
+            progress=progress,
+        )
+
+    def vjp_fixed_point(self, *_: Any, **__: Any) -> Any:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(f"vjp_fixed_point: {_ON_HOST}.vjp_fixed_point")
+
+    def certify(self, *_: Any, **__: Any) -> Any:
+        """Raise NotImplementedError: certificates are proved on the host."""
+        raise NotImplementedError(f"certify: {_ON_HOST}.certify")
+
+    def follow(self, *_: Any, **__: Any) -> Any:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(f"follow: {_ON_HOST}.follow")
+
+    def _array(self, name: str, value: Any, dtype: Any) -> Any:
+        """A finite array of `dtype` on this device."""
+        array = as_device_floats(name, value, self._xp, self._device)
+        return self._xp.astype(array, dtype, copy=False)
+
+    def _flat(self, name: str, value: Any) -> tuple[Any, tuple[int, ...]]:
+        """States as (count, d), and their leading shape."""
+        array, dim = self._array(name, value, self.dtype), self._store.dim
+        if array.ndim == 0 or array.shape[-1] != dim:
+            raise ValueError(
+                f"{name}: got shape {tuple(array.shape)}, need (..., {dim}), as the patterns have"
+            )
+        leading = tuple(int(n) for n in array.shape[:-1])
+        return self._xp.reshape(array, (math.prod(leading), dim)), leading
+
+    def _matching(self, states: Any, name: str, value: Any) -> tuple[Any, Any, tuple[int, ...]]:
+        """States and as many directions, and their leading shape."""
+        flat, leading = self._flat("states", states)
+        vectors, same = self._flat(name, value)
+        if leading != same:
+            raise ValueError(f"{name}: got leading shape {same}, need that of states, {leading}")
+        return flat, vectors, leading
+
+    def _shaped(self, array: Any, shape: tuple[int, ...]) -> Any:
+        return self._xp.reshape(array, shape)
