@@ -9,11 +9,11 @@ import hopfix
 from hopfix import heads
 
 
-def least_count(weights, share):
-    """The least k such that some k weights reach the share, by trying."""
+def least_count(weights, share, slack):
+    """The least k such that some k weights reach the share but for the slack, by trying."""
     ordered = sorted(map(float, weights), reverse=True)
     for k in range(1, len(ordered) + 1):
-        if sum(ordered[:k]) >= share - 1e-12:
+        if sum(ordered[:k]) >= share - slack:
             return k
     return len(ordered)
 
@@ -25,7 +25,9 @@ def test_tokens_of_share_by_brute_force(seed, n, share, sharpness):
     weights = hopfix.separation.softmax(z)
     found = heads.tokens_of_share(weights, share)
     assert found.dtype == np.int64
-    np.testing.assert_array_equal(found, [least_count(row, share) for row in weights])
+    # Weights far below rounding may or may not be needed to reach the share.
+    assert all(found >= [least_count(row, share, 1e-12) for row in weights])
+    assert all(found <= [least_count(row, share, 0.0) for row in weights])
 
 
 def test_tokens_of_equal_weights():
