@@ -17,6 +17,7 @@ from hopfix._arrays import (
     as_states,
     as_vector,
 )
+from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._interchange import in_callers_kind, interchange
 
@@ -26,8 +27,8 @@ _MOST_NUMBERS = 2**31 - 2  # N (d + 1): fields are exact integers of 32 bits
 
 
 @in_callers_kind
-@dataclass(frozen=True, slots=True)
-class BinaryRetrieval:
+@dataclass(frozen=True, eq=False, slots=True)
+class BinaryRetrieval(Comparable):
     """Result of `BinaryHopfield.retrieve`; leading shapes are those of the queries.
 
     Attributes:

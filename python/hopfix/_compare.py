@@ -21,6 +21,7 @@ from hopfix._arrays import (
     as_states,
 )
 from hopfix._binary import BinaryHopfield
+from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._continuous import ContinuousHopfield
 from hopfix._features import RandomFeatures
@@ -114,8 +115,8 @@ MODELS: dict[str, Builder] = {
 }
 
 
-@dataclass(frozen=True)
-class Compared:
+@dataclass(frozen=True, eq=False)
+class Compared(Comparable):
     """What one memory made of the queries.
 
     Attributes:
@@ -154,8 +155,8 @@ class Compared:
         }
 
 
-@dataclass(frozen=True)
-class MemoryComparison(Sequence[Compared]):
+@dataclass(frozen=True, eq=False)
+class MemoryComparison(Comparable, Sequence[Compared]):
     """Result of `hopfix.compare`: a sequence of `Compared`, and a table as its text.
 
     Attributes:

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
+from hopfix._comparable import Comparable
 from hopfix._interchange import in_callers_kind
 
 
 @in_callers_kind
-@dataclass(frozen=True, slots=True)
-class Retrieval:
+@dataclass(frozen=True, eq=False, slots=True)
+class Retrieval(Comparable):
     """Result of `Hopfield.retrieve`; leading shapes are those of the queries.
 
     Attributes:
@@ -31,8 +32,8 @@ class Retrieval:
 
 
 @in_callers_kind
-@dataclass(frozen=True, slots=True)
-class Certificates:
+@dataclass(frozen=True, eq=False, slots=True)
+class Certificates(Comparable):
     """Result of `Hopfield.certify`; leading shapes are those of the states.
 
     Attributes:

@@ -37,6 +37,7 @@ from hopfix._arrays import (
     as_positive,
     as_vector,
 )
+from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._interchange import in_callers_kind, interchange
 from hopfix._max_entropy import Hull, max_entropy_weights
@@ -63,8 +64,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class DegenerateSet:
+@dataclass(frozen=True, eq=False, slots=True)
+class DegenerateSet(Comparable):
     """Patterns that tie exactly at a point, or of whose hull the point is not inside.
 
     Attributes:
@@ -320,8 +321,8 @@ def _report_origin(result: CriticalFaces) -> None:
 
 
 @in_callers_kind
-@dataclass(frozen=True, slots=True)
-class CipsMargin:
+@dataclass(frozen=True, eq=False, slots=True)
+class CipsMargin(Comparable):
     """A margin with proved bounds: ``lower <= exact margin <= upper``, floats or (K,) arrays.
 
     ``margin`` is their mean: inf for a face of all patterns, NaN between infinite bounds if inner

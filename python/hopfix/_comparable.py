@@ -1,0 +1,40 @@
+"""Equality of results that hold arrays."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+
+class Comparable:
+    """Base of dataclasses (with eq=False) that are equal where all their fields are.
+
+    Arrays are equal with the same dtype, shape and entries, NaN beside NaN; a result, like an
+    array, has no hash.
+    """
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one is of the same class and has equal fields."""
+        if type(self) is not type(other):
+            return NotImplemented
+        names: Any = (field.name for field in fields(self))  # type: ignore[arg-type]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, (tuple, list)):
+        return (
+            type(a) is type(b)
+            and len(a) == len(b)
+            and all(_same(x, y) for x, y in zip(a, b, strict=True))
+        )
+    if not hasattr(a, "dtype"):
+        return bool(a == b)
+    if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    # NaN is what differs from itself; this holds for arrays of every library.
+    equal = (a == b) | ((a != a) & (b != b))
+    return bool(equal.all() if hasattr(equal, "all") else equal.__array_namespace__().all(equal))
