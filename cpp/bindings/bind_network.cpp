@@ -34,6 +34,21 @@ Array<T> apply(const Network<T>& network, const Array<T>& states, std::vector<py
   return out;
 }
 
+template <class T>
+py::tuple partial_update_arrays(const Network<T>& network, const Array<T>& states, int threads) {
+  const py::ssize_t count = states.shape(0);
+  Array<T> out({count, static_cast<py::ssize_t>(network.dim())});
+  Array<double> log_sums(count);
+  T* to = out.mutable_data();
+  double* sums = log_sums.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    network.partial_update(states.data(), count, to, sums, execution);
+  });
+  require_finite(out);
+  require_finite(log_sums);
+  return py::make_tuple(out, log_sums);
+}
+
 // The gradients with respect to states, patterns, beta and log_weights, None where not wanted.
 template <class T>
 py::tuple vjp_arrays(const Network<T>& network, const Array<T>& states, const Array<T>& cotangents,
@@ -91,6 +106,7 @@ void bind(py::module_& m, const char* name) {
            [](const N& net, const Array<T>& x, int threads) {
              return apply(net, x, {x.shape(0), net.dim()}, threads, &N::update);
            })
+      .def("partial_update", &partial_update_arrays<T>)
       .def("weights",
            [](const N& net, const Array<T>& x, int threads) {
              return apply(net, x, {x.shape(0), net.size()}, threads, &N::weights);

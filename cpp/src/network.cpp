@@ -151,6 +151,16 @@ void Network<T>::update(const T* states, std::ptrdiff_t count, T* out,
 }
 
 template <class T>
+void Network<T>::partial_update(const T* states, std::ptrdiff_t count, T* out, double* log_sums,
+                                const Execution& execution) const {
+  TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, true}, execution);
+  pass.run([&](const Tile<T>& tile, const SoftmaxSums<T>& sums, auto&) {
+    tile.kernels->unpack(sums.mean, sums.sum, tile.count, dim_, out + tile.first * dim_);
+    for (std::ptrdiff_t b = 0; b < tile.count; ++b) log_sums[tile.first + b] = log_sum(sums, b);
+  });
+}
+
+template <class T>
 void Network<T>::weights(const T* states, std::ptrdiff_t count, T* out,
                          const Execution& execution) const {
   TilePass<T> pass(*this, states, count, SoftmaxAverage<T>{*this, false}, execution);

@@ -105,6 +105,11 @@ class Network {
   // out (count x dim) = f(states). O(n dim) a state.
   void update(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
 
+  // The same, and log_sums (count) = log sum_i exp(beta x_i . xi + b_i) beside it: what updates of
+  // a network of more patterns are merged from.
+  void partial_update(const T* states, std::ptrdiff_t count, T* out, double* log_sums,
+                      const Execution& execution) const;
+
   // out (count x n) = softmax weights.
   void weights(const T* states, std::ptrdiff_t count, T* out, const Execution& execution) const;
 
