@@ -31,6 +31,7 @@ SHOWN = {
     "hopfix.plot": ["atlas_graph", "basins", "landscape"],
     "hopfix.queries": ["gaussian_noise", "lower_half_erased", "noise_of_norm", "random_mask"],
     "hopfix.separation": ["entmax", "polynomial", "softmax", "sparsemax", "topk"],
+    "hopfix.sharded": ["ShardedHopfield"],
     "hopfix.softmax_map": ["count", "fixed_points", "threshold"],
     "hopfix.torch": [
         "Hopfield",

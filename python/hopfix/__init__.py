@@ -16,6 +16,7 @@ from hopfix import (
     plot,
     queries,
     separation,
+    sharded,
     softmax_map,
 )
 from hopfix._compare import MODELS, Compared, MemoryComparison, compare
@@ -59,6 +60,7 @@ __all__ = [
     "plot",
     "queries",
     "separation",
+    "sharded",
     "show_config",
     "softmax_map",
 ]
