@@ -20,6 +20,7 @@ from hopfix._arrays import (
 from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._interchange import in_callers_kind, interchange
+from hopfix._rebuilding import rebuild
 
 _MODES = ("synchronous", "asynchronous")
 _ORDERS = ("cyclic", "random")
@@ -108,6 +109,10 @@ class BinaryHopfield:
         )
         words = self._pack("patterns", rows, rows.shape)
         self._core = _core.BinaryNetwork(words, self._dim, self._bias, self._zero_diagonal)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = (self.patterns, self._bias, self._zero_diagonal)
+        return rebuild, (type(self), arguments, {"num_threads": self._threads})
 
     @property
     def patterns(self) -> FloatArray:

@@ -22,6 +22,7 @@ from hopfix._arrays import (
 from hopfix._config import resolve_threads
 from hopfix._interchange import interchange
 from hopfix._limits import require_memory
+from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
 
 _DENSE = (math.inf, 0)
@@ -81,11 +82,21 @@ class ContinuousHopfield:
             raise TypeError(f"zero_diagonal: got {type(zero_diagonal).__name__}, need a bool")
         self._zero_diagonal = bool(zero_diagonal)
         self._sparsity = _sparsity(sparsify_above, dim)
+        self._sparsify_above = sparsify_above
         if self._zero_diagonal and self._sparsity != _DENSE:
             raise ValueError("zero_diagonal: does not exist together with sparsify_above")
         self._threads = resolve_threads(num_threads)
         self._core: Any = self._core_of(self.dtype)
         self._core64_cache: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = (self._patterns, self._bias, self._sparsify_above)
+        options = {
+            "gain": self._gain,
+            "zero_diagonal": self._zero_diagonal,
+            "num_threads": self._threads,
+        }
+        return rebuild, (type(self), arguments, options)
 
     @property
     def patterns(self) -> FloatArray:

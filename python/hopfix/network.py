@@ -26,6 +26,7 @@ from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
 from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
+from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import FORMS, Progress, search
 from hopfix._similarity import model_of, squared_distance_log_weights
@@ -146,6 +147,19 @@ class Hopfield:
         self._image_cache: Hopfield | None = None
         self._core: Any = self._core_of(self.dtype)
         self._core64_cache: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = self._model
+        options = {
+            "log_weights": self._log_weights,
+            "values": model.values,
+            "similarity": model.similarity if model.matrix is None else model.matrix,
+            "separation": model.separation,
+            "normalize": model.normalize,
+            "sparsify_above": model.sparsify_above,
+            "num_threads": self._threads,
+        }
+        return rebuild, (type(self), (self._patterns, self._beta), options)
 
     @property
     def patterns(self) -> FloatArray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hopfix._arrays import as_integer, as_nonnegative, as_positive
+from hopfix._rebuilding import rebuild
 from hopfix._results import Retrieval
 from hopfix.fixed_points import FixedPoints
 from hopfix.gpu._derivatives import gradients, jacobian, jvp, spectral_radius
@@ -78,6 +79,11 @@ class DeviceHopfield(Hopfield):
                     "pattern"
                 )
         self._store = Store(self._xp, rows, b, as_positive("beta", beta))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        store = self._store
+        options = {"log_weights": store.log_weights}
+        return rebuild, (type(self), (store.patterns, store.beta), options)
 
     @property
     def patterns(self) -> Any:

@@ -56,9 +56,19 @@ class System:
         for column, at in enumerate(self._class_of):
             self.readouts[:, :, at] += readouts[:, :, column] * self._signs[column]
         self.shares = np.bincount(self._class_of, weights=shares).astype(np.float64)
-        self.core: Any = _core.AttentionSystem(
-            self.projection, self.readouts.reshape(4 * self.features, -1), positions
+        self.core: Any = self._compiled()
+
+    def _compiled(self) -> Any:
+        return _core.AttentionSystem(
+            self.projection, self.readouts.reshape(4 * self.features, -1), self.positions
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "core"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.core = self._compiled()
 
     @property
     def has_positions(self) -> bool:
