@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any, overload
 
@@ -21,6 +22,7 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
+from hopfix._executor import as_executor, map_in_order
 from hopfix._follow import follow
 from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
@@ -34,6 +36,7 @@ from hopfix.branches import Branches
 from hopfix.fixed_points import FixedPoints, transfer
 
 _METHODS = ("auto", "cells", "faces", "starts", "closed_form")
+_MOST_PARTS = 64  # of queries, for an executor
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
 # Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
 _SINGULAR = 1e-12
@@ -540,7 +543,12 @@ class Hopfield:
 
     @interchange
     def retrieve(
-        self, states: npt.ArrayLike, *, max_steps: int = 1000, tol: float | None = None
+        self,
+        states: npt.ArrayLike,
+        *,
+        max_steps: int = 1000,
+        tol: float | None = None,
+        executor: Executor | None = None,
     ) -> Retrieval:
         """Iterate the update from every state until that state stops moving.
 
@@ -550,6 +558,8 @@ class Hopfield:
                 update is returned.
             tol: a query stops at the first ξ with ‖f(ξ) − ξ‖₂ ≤ tol·max(1, ‖ξ‖₂), judged on the
                 state returned; default 1e-6 (float32), 1e-12 (float64).
+            executor: any `concurrent.futures.Executor`, which is given up to 64 parts of the
+                queries, each with this network; the results are the same to the bit.
 
         Returns:
             Retrieval(states, steps, converged, residual), each query's independent of the batch.
@@ -584,9 +594,16 @@ class Hopfield:
             tolerance = 1e-6 if self.dtype == np.float32 else 1e-12
         else:
             tolerance = as_nonnegative("tol", tol)
-        out, taken, converged, residual = self._core.retrieve(
-            flat, min(steps, 2**62), tolerance, self._threads
-        )
+        steps, worker = min(steps, 2**62), as_executor(executor)
+        if worker is None:
+            columns = _retrieve(self, flat, steps, tolerance)
+        else:
+            size = -(-len(flat) // _MOST_PARTS)
+            firsts = range(0, len(flat), size)
+            tasks = [(self, flat[first : first + size], steps, tolerance) for first in firsts]
+            parts = map_in_order(worker, _retrieve, tasks)
+            columns = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        out, taken, converged, residual = columns
         return Retrieval(
             states=out.reshape((*leading, -1)),
             steps=taken.reshape(leading),
@@ -827,6 +844,12 @@ class Hopfield:
         moved = self._core64.update(wide, self._threads)
         residuals: npt.NDArray[np.float64] = np.linalg.norm(moved - wide, axis=-1)
         return residuals
+
+
+def _retrieve(network: Hopfield, flat: FloatArray, steps: int, tol: float) -> tuple[Any, ...]:
+    """Columns of a `Retrieval`, wherever this runs."""
+    columns: tuple[Any, ...] = network._core.retrieve(flat, steps, tol, network._threads)
+    return columns
 
 
 def _variables(wrt: object, known: Sequence[str]) -> tuple[str, ...]:

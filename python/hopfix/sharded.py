@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import FloatArray, as_integer, as_nonnegative, as_positive, as_states
 from hopfix._config import resolve_threads
+from hopfix._executor import as_executor, map_in_order
 from hopfix._results import Retrieval
 from hopfix.network import Hopfield
 
@@ -106,11 +107,7 @@ class ShardedHopfield:
     ) -> None:
         self._beta = as_positive("beta", beta)
         self._threads = resolve_threads(num_threads)
-        if executor is not None and not hasattr(executor, "submit"):
-            raise TypeError(
-                f"executor: got {type(executor).__name__}, need a concurrent.futures.Executor"
-            )
-        self._executor = executor
+        self._executor = as_executor(executor)
         given = list(shards)
         if not given:
             raise ValueError("shards: got none, need at least one")
@@ -160,12 +157,7 @@ class ShardedHopfield:
         tasks = [(shard, self._beta, self._threads, states) for shard in self._shards]
         if self._executor is None:
             return [_parts(*task) for task in tasks]
-        futures = [self._executor.submit(_parts, *task) for task in tasks]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
+        return map_in_order(self._executor, _parts, tasks)
 
     def _merged(self, states: FloatArray) -> Parts:
         """F and ℓ of all patterns; sums in the order of the shards, in double precision."""

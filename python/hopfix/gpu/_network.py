@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from hopfix._arrays import as_integer, as_nonnegative, as_positive
@@ -190,13 +191,21 @@ class DeviceHopfield(Hopfield):
         return found[wrt] if isinstance(wrt, str) else tuple(found[name] for name in names)
 
     def retrieve(
-        self, states: Any, *, max_steps: int = 1000, tol: float | None = None
+        self,
+        states: Any,
+        *,
+        max_steps: int = 1000,
+        tol: float | None = None,
+        executor: Executor | None = None,
     ) -> Retrieval:
         """Iterate the update from every state until that state stops moving.
 
         Stop rule, defaults and results are those of `Hopfield.retrieve`; all updates are plain
-        ones, on the queries that still move. Reads one number from the device a step.
+        ones, on the queries that still move. Reads one number from the device a step. There is no
+        `executor` for a device: NotImplementedError.
         """
+        if executor is not None:
+            raise NotImplementedError("executor: on a device only None exists")
         flat, leading = self._flat("states", states)
         steps = as_integer("max_steps", max_steps, 0)
         single = self.dtype == self._xp.float32

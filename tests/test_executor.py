@@ -1,0 +1,114 @@
+"""Retrieval by an executor: the results of this process, to the bit."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+
+import hopfix
+from hopfix._executor import map_in_order
+
+RNG = np.random.default_rng(0)
+PATTERNS = RNG.standard_normal((600, 8))
+STATES = RNG.standard_normal((5, 39, 8))
+NET = hopfix.Hopfield(PATTERNS, 2.0, log_weights=RNG.normal(size=600), num_threads=1)
+
+
+class Backwards(Executor):
+    """Works on the last task first."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def submit(self, function, *arguments):
+        executor = self
+
+        class Lazy(Future):
+            def result(self, timeout=None):
+                while executor.waiting:
+                    future, call, given = executor.waiting.pop()
+                    future.set_result(call(*given))
+                return super().result(timeout)
+
+        future = Lazy()
+        self.waiting.append((future, function, arguments))
+        return future
+
+
+def test_threads_and_any_order_give_the_same_bits(dtype):
+    net = hopfix.Hopfield(PATTERNS.astype(dtype), 2.0, num_threads=1)
+    states = STATES.astype(dtype)
+    expected = net.retrieve(states)
+    with ThreadPoolExecutor(2) as pool:
+        assert net.retrieve(states, executor=pool) == expected
+    assert net.retrieve(states, executor=Backwards()) == expected
+    for few in (states[0, 0], states[0, :1], states[:2, :3]):
+        assert net.retrieve(few, executor=Backwards()) == net.retrieve(few)
+
+
+def test_processes_give_the_same_bits():
+    kernel = hopfix.Hopfield(PATTERNS, 2.0, similarity=RNG.normal(size=(3, 8)), num_threads=1)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for net in (NET, kernel):
+            found = net.retrieve(STATES, max_steps=20, executor=pool)
+            assert found == net.retrieve(STATES, max_steps=20)
+
+
+class UnforeseenError(RuntimeError):
+    """What a worker may raise."""
+
+
+def fail_at(number, wrong):
+    if number == wrong:
+        raise UnforeseenError(f"task {number}")
+    time.sleep(0.01)
+    return number
+
+
+def test_an_exception_of_a_task_comes_out_and_the_rest_is_cancelled():
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(UnforeseenError, match="task 3"):
+            map_in_order(pool, fail_at, [(i, 3) for i in range(500)])
+        start = time.monotonic()
+    assert time.monotonic() - start < 3  # of some five seconds of work
+
+
+def die(number):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_told():
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    with pool, pytest.raises(BrokenProcessPool):
+        map_in_order(pool, die, [(0,)])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_ends_the_waiting():
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    with ThreadPoolExecutor(1) as pool:
+        start = time.monotonic()
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            map_in_order(pool, fail_at, [(i, -1) for i in range(1000)])
+        timer.join()
+    assert time.monotonic() - start < 5
+
+
+def test_what_is_no_executor_is_refused():
+    for wrong in (3, "threads", []):
+        with pytest.raises(TypeError, match="executor: got"):
+            NET.retrieve(STATES, executor=wrong)
+
+
+def test_devices_have_none():
+    away = hopfix.Hopfield(strict.asarray(PATTERNS, device=strict.Device("device1")), 1.0)
+    with pytest.raises(NotImplementedError, match="executor"):
+        away.retrieve(strict.asarray(STATES, device=strict.Device("device1")), executor=Backwards())
