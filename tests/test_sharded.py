@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -196,3 +197,22 @@ def test_wrong_arguments_are_named(tmp_path):
     shard = files(tmp_path)[0]
     with pytest.raises(ValueError, match="of a file; name a file"):
         ShardedHopfield([shard], 1.0, log_weights=[np.zeros(1)])
+
+
+def test_update_and_energy_in_fifty_digits():
+    """Beside mpmath, of shards whose shares differ by many orders of magnitude."""
+    rows, states, beta = 3 * PATTERNS[:9], STATES[0], 7.0
+    net = ShardedHopfield([rows[:2], rows[2:5], rows[5:]], beta)
+    answers = zip(states, net.update(states), net.energy(states), strict=True)
+    with mpmath.workdps(50):
+        for state, found, energy in answers:
+            exact = [[mpmath.mpf(x) for x in row] for row in rows.tolist()]
+            logits = [beta * mpmath.fdot(row, state.tolist()) for row in exact]
+            top = max(logits)
+            shares = [mpmath.exp(z - top) for z in logits]
+            total = mpmath.fsum(shares)
+            expected = [float(mpmath.fdot(shares, c) / total) for c in zip(*exact, strict=True)]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+            square = mpmath.fdot(state.tolist(), state.tolist())
+            exact_energy = square / 2 - (top + mpmath.log(total)) / beta
+            assert abs(energy - exact_energy) <= 1e-14 * abs(exact_energy) + 1e-14
