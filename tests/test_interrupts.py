@@ -22,6 +22,7 @@ RNG = np.random.default_rng(0)
 BALL = RNG.standard_normal((20, 20))
 MANY = hopfix.Hopfield(RNG.standard_normal((20_000, 256)), 0.01)
 QUERIES = RNG.standard_normal((20_000, 256))
+SIGNS = 2 * RNG.integers(0, 2, (20_000, 2048), dtype=np.int8) - 1
 WIDE = hopfix.Hopfield(BALL, 20.0)
 ORTHOGONAL = hopfix.Hopfield(np.eye(20), 25.0)
 SYSTEM = AttentionMeanField.paper(1.2)
@@ -54,15 +55,15 @@ CALLS = {
     "simulate": (lambda **o: SYSTEM.simulate(10**8, discard=10**8 - 10, **o), True, False),
     "lyapunov": (lambda **o: SYSTEM.lyapunov(10**8, discard=10, **o), True, False),
     "bifurcation": (
-        lambda **o: SYSTEM.bifurcation(np.linspace(1, 2, 64), 10**7, 10**7 - 10, start=FIRST, **o),
+        lambda **o: SYSTEM.bifurcation(np.linspace(1, 2, 64), 10**8, 10**8 - 10, start=FIRST, **o),
         True,
         False,
     ),
     "finite network": (lambda **o: SYSTEM.network(5000).simulate(10**6, **o), True, False),
     "retrieve": (lambda **o: MANY.retrieve(QUERIES, tol=0.0, max_steps=10**6), False, False),
     "binary retrieve": (
-        lambda **o: classical.BinaryHopfield(np.sign(QUERIES[:4000])).retrieve(
-            np.sign(RNG.normal(size=(20_000, 256))), "asynchronous", max_steps=10**6
+        lambda **o: classical.BinaryHopfield(SIGNS[:4000]).retrieve(
+            np.tile(SIGNS, (4, 1)), "asynchronous", max_steps=10**6
         ),
         False,
         False,

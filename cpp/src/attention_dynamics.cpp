@@ -8,6 +8,7 @@
 #include "hopfix/isa.hpp"
 #include "hopfix/network.hpp"
 #include "kernels/table.hpp"
+#include "shared_stop.hpp"
 
 namespace hopfix {
 
@@ -169,31 +170,30 @@ class Runner {
       : blocks_((count + kernels.lanes - 1) / kernels.lanes),
         total_(blocks_ * steps),
         progress_(std::move(progress)),
-        execution_(execution) {}
+        stop_(execution, [this, user_stop = execution.stop_requested] {
+          if (user_stop && user_stop()) return true;
+          if (progress_) progress_(done_, total_);
+          return false;
+        }) {}
 
   // work(block, worker) calls advance() after every chunk.
   template <class Work>
   void run(const Work& work) {
-    const Execution within{execution_.threads, nullptr};
-    parallel_for(blocks_, within, [&](ptrdiff_t block, int worker) { work(block, worker); });
+    parallel_for(blocks_, stop_.execution(),
+                 [&](ptrdiff_t block, int worker) { work(block, worker); });
   }
 
   void advance(std::int64_t steps, int worker) {
-    const std::int64_t done = done_.fetch_add(steps) + steps;
-    if (worker == 0) {
-      if (execution_.stop_requested && execution_.stop_requested()) stopped_ = true;
-      if (progress_) progress_(done, total_);
-    }
-    if (stopped_) throw Interrupted();
+    done_ += steps;
+    if (stop_.requested(worker)) throw Interrupted();
   }
 
  private:
   const ptrdiff_t blocks_;
   const std::int64_t total_;
   const AttentionProgress progress_;
-  const Execution& execution_;
   std::atomic<std::int64_t> done_{0};
-  std::atomic<bool> stopped_{false};
+  SharedStop stop_;
 };
 
 // Steps of one chunk, so that a chunk takes well under 20 ms and its record stays in the cache.

@@ -1,12 +1,12 @@
 // Newton's method for fixed points of continuous Hopfield networks.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <utility>
 
 #include "hopfix/continuous_hopfield.hpp"
 #include "hopfix/isa.hpp"
 #include "kernels/table.hpp"
+#include "shared_stop.hpp"
 #include "sums.hpp"
 
 namespace hopfix {
@@ -150,19 +150,15 @@ Retrieval<double> solve_by_newton(const ContinuousNetwork<double>& network, cons
   result.converged.resize(at(count));
   result.residual.resize(at(count));
   std::vector<std::unique_ptr<Newton>> solvers(at(std::max(1, execution.threads)));
-  std::atomic<bool> stopped{false};
-  parallel_for(count, execution, [&](ptrdiff_t s, int worker) {
+  SharedStop stop(execution);
+  parallel_for(count, stop.execution(), [&](ptrdiff_t s, int worker) {
     auto& solver = solvers[at(worker)];
     if (solver == nullptr) solver = std::make_unique<Newton>(network);
-    // The calling thread, worker 0, asks for all.
-    const auto go_on = [&] {
-      if (worker == 0 && execution.stop_requested && execution.stop_requested()) stopped = true;
-      return !stopped.load();
-    };
+    const auto go_on = [&] { return !stop.requested(worker); };
     result.converged[at(s)] =
         solver->solve(result.states.data() + s * network.dim(), max_steps, tol, result.steps[at(s)],
                       result.residual[at(s)], go_on);
-    if (stopped) throw Interrupted();
+    if (stop.requested(worker)) throw Interrupted();
   });
   return result;
 }

@@ -110,14 +110,6 @@ CriticalFaceList critical_faces(const double* patterns, const double* offsets, p
   ExactFaces exact(gram);
   const double overall = prune ? PowerCell::overall_bound(gram, exact) : HUGE_VAL;
   FaceLimits limits(options, execution);
-  // The calling thread may wait for the others: it must tell them.
-  Execution polled = execution;
-  if (execution.stop_requested)
-    polled.stop_requested = [&] {
-      if (!execution.stop_requested()) return false;
-      limits.interrupt();
-      return true;
-    };
   std::vector<CriticalFaceList> parts;
   std::int64_t count = 0;
 
@@ -128,7 +120,7 @@ CriticalFaceList critical_faces(const double* patterns, const double* offsets, p
     for (ptrdiff_t begin = 0; begin < tasks && !limits.stopped(); begin += block) {
       const ptrdiff_t size = std::min(block, tasks - begin);
       try {
-        parallel_for(size, polled, [&](ptrdiff_t index, int worker) {
+        parallel_for(size, limits.execution(), [&](ptrdiff_t index, int worker) {
           if (limits.stopped()) return;
           FaceSearcher searcher(gram, exact, overall, max_size, prune, limits, worker);
           task(searcher, begin + index);

@@ -9,6 +9,7 @@
 #include "hopfix/critical_faces.hpp"
 #include "power_cell.hpp"
 #include "refined_face.hpp"
+#include "shared_stop.hpp"
 
 namespace hopfix {
 
@@ -16,7 +17,10 @@ namespace hopfix {
 class FaceLimits {
  public:
   FaceLimits(const CriticalFaceOptions& options, const Execution& execution)
-      : options_(options), execution_(execution), start_(std::chrono::steady_clock::now()) {}
+      : options_(options), user_stop_(execution), start_(std::chrono::steady_clock::now()) {}
+
+  // For loops over searches.
+  const Execution& execution() const { return user_stop_.execution(); }
 
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
   bool interrupted() const { return interrupted_.load(std::memory_order_relaxed); }
@@ -32,14 +36,14 @@ class FaceLimits {
       const double seconds =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
       if (seconds > options_.time_limit) stop();
-      if (worker == 0 && execution_.stop_requested && execution_.stop_requested()) interrupt();
+      if (user_stop_.requested(worker)) interrupt();
     }
     return stopped();
   }
 
  private:
   const CriticalFaceOptions& options_;
-  const Execution& execution_;
+  SharedStop user_stop_;
   std::chrono::steady_clock::time_point start_;
   std::atomic<bool> stop_{false}, interrupted_{false};
 };

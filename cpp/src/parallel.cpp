@@ -23,6 +23,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Body = std::function<void(std::ptrdiff_t, int)>;
 
+// How often the caller's function is asked whether to stop.
+constexpr std::chrono::milliseconds kPolling{20};
+
 thread_local bool inside_loop = false;
 
 struct InsideLoop {
@@ -44,10 +47,15 @@ class Loop {
     auto asked = Clock::now();
     for (std::ptrdiff_t i = next_++; i < count_ && !stopped_; i = next_++) {
       run_one(i, 0);
-      if (!stop_requested || Clock::now() - asked < std::chrono::milliseconds(20)) continue;
+      if (!stop_requested || Clock::now() - asked < kPolling) continue;
       ask(stop_requested);
       asked = Clock::now();
     }
+  }
+
+  // Asks, while others still run, every time it is called until it is told to stop.
+  void poll(const std::function<bool()>& stop_requested) {
+    if (stop_requested && !stopped_) ask(stop_requested);
   }
 
   void rethrow() const {
@@ -107,7 +115,11 @@ class Pool {
     }
     for (int spin = 0; spin < kSpins && running_.load() > 0; ++spin) std::this_thread::yield();
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return running_.load() == 0; });
+    while (!done_.wait_for(lock, kPolling, [this] { return running_.load() == 0; })) {
+      lock.unlock();
+      loop.poll(stop_requested);
+      lock.lock();
+    }
   }
 
   std::mutex busy;

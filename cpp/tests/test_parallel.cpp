@@ -13,6 +13,7 @@
 
 #include "check.hpp"
 #include "hopfix/parallel.hpp"
+#include "shared_stop.hpp"
 
 namespace {
 
@@ -92,6 +93,38 @@ void test_stop_that_throws() {
   CHECK(running == 0);
 }
 
+// The calling thread ends early and waits for a long body of another, which hears of the stop.
+void test_stop_while_waiting() {
+  for (const bool throws : {false, true}) {
+    std::atomic<int> asked{0};
+    const auto ask = [&]() -> bool {
+      if (++asked < 5) return false;
+      if (throws) throw std::runtime_error("no answer");
+      return true;
+    };
+    hopfix::SharedStop stop(Execution{2, ask});
+    const std::thread::id caller = std::this_thread::get_id();
+    std::string message;
+    std::atomic<bool> heard{false};
+    try {
+      parallel_for(2, stop.execution(), [&](std::ptrdiff_t, int worker) {
+        // One body each.
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        if (std::this_thread::get_id() == caller) return;
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (!stop.requested(worker) && std::chrono::steady_clock::now() < deadline)
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        heard = stop.requested(worker);
+      });
+    } catch (const std::exception& error) {
+      message = error.what();
+    }
+    CHECK(heard);
+    CHECK(message == (throws ? "no answer" : "interrupted"));
+    CHECK(asked == 5);
+  }
+}
+
 void test_callers_at_once() {
   std::vector<std::thread> callers;
   std::atomic<int> good{0};
@@ -122,6 +155,7 @@ int main() {
   test_nesting();
   test_stop();
   test_stop_that_throws();
+  test_stop_while_waiting();
   test_callers_at_once();
   test_fork();
   return hopfix::test::finish();
