@@ -7,7 +7,7 @@ import pytest
 
 import hopfix
 from hopfix import plot
-from hopfix._section import Grid
+from hopfix._section import Grid, _flat_map
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.figure")
@@ -66,6 +66,19 @@ def test_scaling_to_the_plane_brings_distances_closer():
 
     surface, plane = (plot.Section.of(patterns, kind) for kind in ("surface", "plane"))
     assert stress(surface) < 0.5 * stress(plane)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 10, 30])
+def test_no_pattern_covers_another(n):
+    """The principal plane of orthonormal patterns is arbitrary, and lays some on others."""
+    rotation = np.linalg.qr(np.random.default_rng(n).normal(size=(n, n)))[0]
+    axes = rotation[:2] * np.array([[1.0], [0.0]])  # all but one direction lost
+    for projected in (np.zeros((n, 2)), rotation @ axes.T, np.eye(n)[:, :2]):
+        places = _flat_map(rotation - rotation.mean(axis=0), projected)
+        on_map = np.linalg.norm(places[:, None] - places, axis=-1)
+        assert np.sort(on_map, axis=None)[n] > 0.7 / np.sqrt(n)
+        stress = np.sum((on_map - np.sqrt(2) * (1 - np.eye(n))) ** 2)
+        assert stress < 0.16 * 2 * n**2
 
 
 def test_auto_takes_the_plane_for_many_patterns():
@@ -177,12 +190,12 @@ def test_no_pyplot_and_no_settings_are_touched(orthonormal):
 
 
 def test_errors(orthonormal):
-    with pytest.raises(ValueError, match=r"names: expected 4, one per pattern, got 2"):
+    with pytest.raises(ValueError, match=r"names: got 2, need 4, one per pattern"):
         plot.landscape(*orthonormal, names=["a", "b"])
-    with pytest.raises(ValueError, match=r"images: shape \(3, 3\) does not fit .* dimension 4"):
+    with pytest.raises(ValueError, match=r"images: got \(3, 3\), need .* with 4 pixels"):
         plot.landscape(*orthonormal, images=(3, 3), resolution=20)
-    with pytest.raises(ValueError, match=r"section: must be .* got 'sphere'"):
+    with pytest.raises(ValueError, match=r"section: got .sphere., need"):
         plot.landscape(*orthonormal, section="sphere")
     figure = matplotlib.figure.Figure()
-    with pytest.raises(ValueError, match="figure: must be None when ax is given"):
+    with pytest.raises(ValueError, match="figure: got one together with ax"):
         plot.landscape(*orthonormal, figure=figure, ax=figure.add_subplot())

@@ -15,6 +15,8 @@ Floats = NDArray[np.floating[Any]]
 
 _MAX_SURFACE_PATTERNS = 64
 _SCALING_STEPS = 300
+# Points at its multiples never lie in rows.
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +53,14 @@ class Section:
             ValueError: `kind` is none of these.
         """
         if kind not in ("auto", "plane", "surface"):
-            raise ValueError(f'section: must be "auto", "plane" or "surface", got {kind!r}')
+            raise ValueError(f'section: got {kind!r}, need "auto", "plane" or "surface"')
         mean: Floats = np.asarray(np.mean(patterns, axis=0, dtype=np.float64))
         centred = patterns - mean
         axes = _principal_axes(centred)
         if kind == "plane" or (kind == "auto" and len(patterns) > _MAX_SURFACE_PATTERNS):
             coefficients = np.concatenate([np.zeros((1, len(mean))), axes])
             return cls(centred @ axes.T, mean, np.empty((0, 2)), coefficients)
-        positions = _scaled_to_plane(centred, centred @ axes.T)
+        positions = _flat_map(centred, centred @ axes.T)
         return cls(positions, mean, positions, _thin_plate(positions, centred))
 
     def locate(self, weights: Floats) -> Floats:
@@ -82,18 +84,54 @@ def _principal_axes(centred: Floats) -> Floats:
     return axes
 
 
-def _scaled_to_plane(points: Floats, places: Floats) -> Floats:
-    """Return places (N, 2) whose distances approach those of points (N, d).
+def _flat_map(points: Floats, projected: Floats) -> Floats:
+    """Return places (N, 2) whose distances are near those of points (N, d).
+
+    The best found from three starts: a ring, a disc and the projection to the principal plane. Of
+    patterns as symmetric as orthonormal ones that plane is arbitrary, depends on the machine, and
+    may lay some on others for good. Patterns in a plane stay where they are.
+    """
+    wanted = np.linalg.norm(points[:, None] - points, axis=-1)
+
+    def stress(places: Floats) -> float:
+        return float(np.sum((_distances(places) - wanted) ** 2))
+
+    if stress(projected) <= 1e-20 * np.sum(wanted**2):
+        return projected
+    count = np.arange(len(points))
+    radius = np.max(wanted) / 2
+    ring = _polar(radius, 2 * np.pi / len(points) * count)
+    disc = _polar(radius * np.sqrt((count + 0.5) / len(points)), _GOLDEN_ANGLE * count)
+    found = [_scaled_to_plane(wanted, start) for start in (ring, disc, projected)]
+    stresses = np.array([stress(places) for places in found])
+    return found[int(np.argmax(stresses <= (1 + 1e-6) * stresses.min()))]
+
+
+def _polar(radii: Floats | float, angles: Floats) -> Floats:
+    """Return the places (N, 2) at radii and angles (N)."""
+    places: Floats = np.asarray(radii)[..., None] * np.column_stack(
+        [np.cos(angles), np.sin(angles)]
+    )
+    return places
+
+
+def _scaled_to_plane(wanted: Floats, places: Floats) -> Floats:
+    """Return places (N, 2) whose distances approach those wanted (N, N).
 
     Metric multidimensional scaling by majorisation (Guttman transforms), from the places given:
     the sum of squared differences of distances falls at every step.
     """
-    wanted = np.linalg.norm(points[:, None] - points, axis=-1)
     for _ in range(_SCALING_STEPS):
-        actual = np.linalg.norm(places[:, None] - places, axis=-1)
+        actual = _distances(places)
         ratio = np.divide(wanted, actual, out=np.zeros_like(wanted), where=actual > 1e-12)
         places = (ratio.sum(axis=1)[:, None] * places - ratio @ places) / len(places)
     return places
+
+
+def _distances(places: Floats) -> Floats:
+    """Return (N, N) distances between places (N, 2)."""
+    distances: Floats = np.linalg.norm(places[:, None] - places, axis=-1)
+    return distances
 
 
 def _thin_plate_basis(points: Floats, anchors: Floats) -> Floats:
