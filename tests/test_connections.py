@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hopfix
-from hopfix import plot
+from hopfix import _core, plot
 from hopfix.mean_field import AttentionMeanField
 
 
@@ -128,6 +128,71 @@ def test_no_saddles():
     assert graph.attractors.shape == graph.barriers.shape == (0, 2)
 
 
+@pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 5), (100, 80), (300, 100), (1, 3)])
+def test_leading_directions_against_lapack(n, d):
+    """By rows, by columns, dense and by Lanczos."""
+    rng = np.random.default_rng(n)
+    network = hopfix.Hopfield(rng.normal(size=(n, d)) / np.sqrt(d), 3.0)
+    states = rng.normal(size=(9, d)) / d
+    directions = _core.leading_directions(network._core64, states, 2)
+    for state, direction in zip(states, directions, strict=True):
+        jacobian = network.jacobian(state)
+        values, vectors = np.linalg.eigh(jacobian)
+        if n == 1:
+            np.testing.assert_array_equal(direction, 0)
+            continue
+        assert np.linalg.norm(direction) == pytest.approx(1, abs=1e-14)
+        assert direction @ jacobian @ direction == pytest.approx(values[-1], rel=1e-9)
+        gap = (values[-1] - values[-2]) / values[-1]
+        assert abs(direction @ vectors[:, -1]) > 1 - 1e-8 / gap
+    for threads in (1, 3):
+        again = _core.leading_directions(network._core64, states, threads)
+        np.testing.assert_array_equal(again, directions)
+        alone = _core.leading_directions(network._core64, states[4:5], threads)
+        np.testing.assert_array_equal(alone, directions[4:5])
+
+
+@pytest.mark.parametrize("d", [1, 7, 16, 40])
+def test_the_nearest_within_reach(d):
+    rng = np.random.default_rng(d)
+    places, states = rng.normal(size=(50, d)), rng.normal(size=(200, d))
+    states[:50] = places[::-1] + 1e-3 * rng.normal(size=(50, d))
+    reach = rng.uniform(0, 2e-3 * np.sqrt(d), 50)
+    distances = np.linalg.norm(states[:, None] - places, axis=2)
+    nearest = distances.argmin(axis=1)
+    expected = np.where(distances.min(axis=1) <= reach[nearest], nearest, -1)
+    assert 0 < np.count_nonzero(expected >= 0) < 60
+    for threads in (1, 2):
+        np.testing.assert_array_equal(
+            _core.nearest_within(states, places, reach, threads), expected
+        )
+    twice = np.concatenate([places, places])
+    found = _core.nearest_within(places, twice, np.zeros(100), 1)
+    np.testing.assert_array_equal(found, np.arange(50))  # the first of several, at distance 0
+    none = _core.nearest_within(states, np.empty((0, d)), np.empty(0), 1)
+    np.testing.assert_array_equal(none, -1)
+    assert (_core.nearest_within(places, places, np.full(50, np.nan), 1) == -1).all()
+
+
+def test_no_attractors_in_the_list(orthonormal):
+    graph = orthonormal[~orthonormal.stable].connections()
+    assert len(graph) == 6
+    assert (graph.attractors == -1).all()
+    assert np.isnan(graph.barriers).all()
+
+
+def test_connections_are_the_same_for_every_number_of_threads():
+    patterns = np.random.default_rng(3).normal(size=(30, 3))
+    graphs = []
+    for threads in (1, 2, 3):
+        found = hopfix.Hopfield(patterns, 8.0, num_threads=threads).fixed_points("starts")
+        graphs.append(found.connections())
+    assert len(graphs[0]) > 5
+    for graph in graphs[1:]:
+        np.testing.assert_array_equal(graph.attractors, graphs[0].attractors)
+        np.testing.assert_array_equal(graph.barriers, graphs[0].barriers)
+
+
 def test_connection_errors(orthonormal):
     with pytest.raises(TypeError, match="fixed_points: got ndarray, need a FixedPoints"):
         hopfix.connections(np.eye(2))
@@ -175,7 +240,7 @@ def test_graph_picture(orthonormal):
     assert len(ax.lines) == 6
     for line, (low, high) in zip(ax.lines, graph.attractors, strict=True):
         ends = line.get_xydata()[[0, -1]]
-        np.testing.assert_allclose(ends, places[[low, high]])
+        np.testing.assert_allclose(ends, places[[low, high]], atol=1e-12)
         assert line.get_linestyle() == "-"
     triangles, circles = ax.collections[-2:]
     np.testing.assert_allclose(triangles.get_array(), graph.barriers[:, 0])

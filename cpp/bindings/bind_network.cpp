@@ -4,6 +4,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "hopfix/connections.hpp"
 #include "hopfix/implicit.hpp"
 #include "hopfix/network.hpp"
 #include "hopfix/retrieval.hpp"
@@ -94,6 +95,30 @@ py::tuple retrieve_array(const Network<T>& network, const Array<T>& states, std:
                         to_array(result.residual, {count}));
 }
 
+Array<double> leading_direction_array(const Network<double>& network, const Array<double>& states,
+                                      int threads) {
+  const py::ssize_t count = states.shape(0);
+  Array<double> out({count, static_cast<py::ssize_t>(network.dim())});
+  double* to = out.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    leading_directions(network, states.data(), count, to, execution);
+  });
+  require_finite(out);
+  return out;
+}
+
+Array<std::int64_t> nearest_within_array(const Array<double>& states, const Array<double>& places,
+                                         const Array<double>& reach, int threads) {
+  const py::ssize_t count = states.shape(0);
+  Array<std::int64_t> out(count);
+  std::int64_t* to = out.mutable_data();
+  run_released(threads, [&](const Execution& execution) {
+    nearest_within(states.data(), count, places.data(), reach.data(), places.shape(0),
+                   states.shape(1), to, execution);
+  });
+  return out;
+}
+
 template <class T>
 void bind(py::module_& m, const char* name) {
   using N = Network<T>;
@@ -149,6 +174,8 @@ void bind_network(py::module_& m) {
   bind<float>(m, "Network32");
   bind<double>(m, "Network64");
   m.def("solve_fixed_point_adjoint", &solve_adjoint_arrays);
+  m.def("leading_directions", &leading_direction_array);
+  m.def("nearest_within", &nearest_within_array);
 }
 
 }  // namespace hopfix::bindings

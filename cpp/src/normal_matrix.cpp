@@ -40,6 +40,18 @@ bool all_finite(const std::vector<double>& numbers) {
   return std::all_of(numbers.begin(), numbers.end(), [](double x) { return std::isfinite(x); });
 }
 
+double not_a_number(double* vector, std::ptrdiff_t dim) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  if (vector) std::fill_n(vector, dim, kNaN);
+  return kNaN;
+}
+
+void normalize(double* vector, std::ptrdiff_t dim) {
+  const double length = std::sqrt(dot(vector, vector, dim));
+  if (length > 0)
+    for (std::ptrdiff_t k = 0; k < dim; ++k) vector[k] /= length;
+}
+
 // Steps between looks at the projection grow with it, so that looks stay cheap beside steps.
 std::ptrdiff_t next_look(std::ptrdiff_t steps) {
   return steps + std::max<std::ptrdiff_t>(4, steps / 5);
@@ -123,15 +135,28 @@ void Lanczos::combine(const double* y, double* x) const {
   std::copy(sum.begin(), sum.end(), x);
 }
 
-double largest_eigenvalue(const NormalMatrix& matrix) {
-  if (matrix.order() == 0) return 0;
-  std::vector<double> values(static_cast<std::size_t>(matrix.order()));
-  if (!all_finite(matrix.gram())) return std::numeric_limits<double>::quiet_NaN();
-  require_eigen(matrix.gram(), values, nullptr);
+double largest_eigenvalue(const NormalMatrix& matrix, double* vector) {
+  const std::ptrdiff_t order = matrix.order(), dim = matrix.dim();
+  if (vector) std::fill_n(vector, dim, 0.0);
+  if (order == 0) return 0;
+  const auto k = static_cast<std::size_t>(order);
+  std::vector<double> values(k), vectors(vector ? k * k : 0);
+  const std::vector<double> gram = matrix.gram();
+  if (!all_finite(gram)) return not_a_number(vector, dim);
+  require_eigen(gram, values, vector ? vectors.data() : nullptr);
+  if (vector) {
+    std::vector<double> last(k);
+    for (std::size_t i = 0; i < k; ++i) last[i] = vectors[i * k + k - 1];
+    if (matrix.count() < dim)
+      isa::table().dense->vector_matrix(last.data(), matrix.rows(), order, dim, vector);
+    else
+      std::copy(last.begin(), last.end(), vector);
+    normalize(vector, dim);
+  }
   return std::max(0.0, values.back());
 }
 
-double largest_eigenvalue(const SymmetricMap& map, double tolerance) {
+double largest_eigenvalue(const SymmetricMap& map, double tolerance, double* vector) {
   Lanczos lanczos(map, pseudo_random(map.dim).data());
   std::vector<double> values;
   for (std::ptrdiff_t look = 8;; look = next_look(look)) {
@@ -139,14 +164,21 @@ double largest_eigenvalue(const SymmetricMap& map, double tolerance) {
     const auto k = static_cast<std::size_t>(lanczos.steps());
     values.resize(k);
     std::vector<double> vectors(k * k);
-    if (!all_finite(lanczos.projection())) return std::numeric_limits<double>::quiet_NaN();
+    if (!all_finite(lanczos.projection())) return not_a_number(vector, map.dim);
     require_eigen(lanczos.projection(), values, vectors.data());
     // The residual of the Ritz pair bounds its error; its square over the gap is sharper.
     const double largest = values.back();
     const double residual = lanczos.coupling() * std::fabs(vectors[k * k - 1]);
     const double gap = k > 1 ? largest - values[k - 2] : 0;
     const double error = gap > residual ? residual * residual / gap : residual;
-    if (!(error > tolerance * largest)) return std::max(0.0, largest);
+    if (error > tolerance * largest) continue;
+    if (vector) {
+      std::vector<double> last(k);
+      for (std::size_t i = 0; i < k; ++i) last[i] = vectors[i * k + k - 1];
+      lanczos.combine(last.data(), vector);
+      normalize(vector, map.dim);
+    }
+    return std::max(0.0, largest);
   }
 }
 

@@ -68,12 +68,13 @@ class Lanczos {
 // The smaller sides up to which dense methods are faster, as measured.
 inline constexpr std::ptrdiff_t kDenseEigenvalue = 64, kDenseSolve = 768;
 
-// NaN where the matrix is not finite, as for the map below.
-double largest_eigenvalue(const NormalMatrix& matrix);
+// NaN where the matrix is not finite, as for the map below. Its unit eigenvector (dim) goes to
+// `vector`, unless that is nullptr: of either sign, 0 where J is 0, NaN where it is not finite.
+double largest_eigenvalue(const NormalMatrix& matrix, double* vector = nullptr);
 
 // With an estimated relative error of at most `tolerance`: a value from below, from a start vector
 // that is fixed but pseudo-random.
-double largest_eigenvalue(const SymmetricMap& map, double tolerance);
+double largest_eigenvalue(const SymmetricMap& map, double tolerance, double* vector = nullptr);
 
 // (I - J) x = c. Returns an estimate of the distance of I - J to singularity, min |1 - lambda|;
 // 0 when the solution was not found, in which case x is left as it is.

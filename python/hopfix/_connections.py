@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import FloatArray, as_integer
+from hopfix import _core
+from hopfix._arrays import as_integer
+from hopfix._comparable import Comparable
 from hopfix._passages import spread
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Connections:
+class Connections(Comparable):
     """S saddles of Morse index 1 and what lies on both sides of them.
 
     Attributes:
@@ -79,8 +81,8 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
         max_steps: most updates per side. Leaving takes about log(1/ε)/log λ of them, λ the
             unstable eigenvalue: beside a bifurcation that may not be enough, then also −1.
 
-    Cost: S eigenproblems of order min(m, d), m the patterns that carry weight, and one batch of
-    2S retrievals.
+    Cost: S eigenproblems of order min(m, d), m the patterns that carry weight, one batch of 2S
+    retrievals, and 2S·A distances to the A attractors.
 
     Raises:
         TypeError: `fixed_points` is not a `FixedPoints`.
@@ -97,6 +99,7 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
         raise TypeError(f"fixed_points: got {got}, need a FixedPoints")
     steps = as_integer("max_steps", max_steps, 1)
     network = fixed_points.network.image
+    core, threads = network._core64, network._threads
     places = fixed_points.network._to_image(fixed_points.states).astype(np.float64)
     saddles = np.flatnonzero(fixed_points.morse_index == 1)
     stable = np.flatnonzero(fixed_points.stable)
@@ -104,42 +107,17 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
         none = np.empty((0, 2))
         return Connections(fixed_points, saddles, none.astype(np.int64), none)
     near = _NEAR * spread(network.patterns)
-    patterns = network.patterns.astype(np.float64)
-    weights = network._core64.weights(places[saddles], network._threads)
-    directions = np.array([_unstable_direction(patterns, p) for p in weights])
+    directions = _core.leading_directions(core, places[saddles], threads)
     offsets = np.fmax(near, 10 * fixed_points.radius[saddles])[:, None] * directions
     starts = np.concatenate([places[saddles] + offsets, places[saddles] - offsets])
-    ends, _, converged, _ = network._core64.retrieve(
-        starts, min(steps, 2**62), _TOLERANCE, network._threads
-    )
+    ends, _, converged, _ = core.retrieve(starts, min(steps, 2**62), _TOLERANCE, threads)
     reach = np.fmax(near, fixed_points.uniqueness_radius[stable])
-    reached = _reached(ends, places[stable], reach)
+    reached = _core.nearest_within(ends, places[stable], reach, threads)
     reached[~converged.astype(bool)] = -1
     sides = _numbered(reached.reshape(2, -1), stable)
-    energy = network._core64.energy(places, network._threads)
+    energy = core.energy(places, threads)
     barriers = np.where(sides < 0, np.nan, energy[saddles][:, None] - energy[sides])
     return Connections(fixed_points, saddles, sides, barriers)
-
-
-def _unstable_direction(patterns: FloatArray, weights: FloatArray) -> FloatArray:
-    """The leading eigenvector of the covariance of the patterns, J/β."""
-    heavy = weights > np.finfo(np.float64).eps ** 2 * weights.max()
-    p, x = weights[heavy], patterns[heavy]
-    scaled = np.sqrt(p)[:, None] * (x - p @ x)
-    direction: FloatArray = np.linalg.svd(scaled, full_matrices=False)[2][0]
-    return direction
-
-
-def _reached(ends: FloatArray, places: FloatArray, reach: FloatArray) -> npt.NDArray[np.int64]:
-    """Per end (P, d) the nearest of the places (A, d) if it is within its reach, else −1."""
-    if not len(places):
-        return np.full(len(ends), -1)
-    nearest = np.empty(len(ends), np.int64)
-    for k, end in enumerate(ends):  # the table of all differences could be large
-        distances = np.linalg.norm(places - end, axis=1)
-        best = int(distances.argmin())
-        nearest[k] = best if distances[best] <= reach[best] else -1
-    return nearest
 
 
 def _numbered(
