@@ -132,7 +132,7 @@ def test_what_is_no_cycle_is_not_certified():
     found = certify_orbit(model, replace(orbit, attention=chaos))
     assert not found.certified
     assert np.isnan(found.uniqueness_radius)
-    with pytest.raises(ValueError, match="its period 3"):
+    with pytest.raises(ValueError, match="got period 3, need a multiple of 4"):
         certify_orbit(model, replace(orbit, attention=chaos[:3]))
 
 

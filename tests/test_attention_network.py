@@ -105,7 +105,7 @@ def test_units_are_shared_out():
                 3, NetworkState(np.ones((2, 2)), 0, None, np.ones((1, 2)), np.ones((2, 2)))
             ),
             ValueError,
-            "start: need arrays of equal length",
+            "start: got .* steps, need one number",
         ),
         (lambda m: m.network(5).simulate(3, m.first_token()), ValueError, "full window"),
     ],

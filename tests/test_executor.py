@@ -102,7 +102,57 @@ def test_ctrl_c_ends_the_waiting():
     assert time.monotonic() - start < 5
 
 
+def faces_of(executor):
+    """All that takes many faces."""
+    pairs = np.array([[i, j] for i in range(6) for j in range(i)])
+    patterns = np.random.default_rng(1).normal(size=(6, 4))
+    margin = hopfix.faces.cips_margin(patterns, pairs, executor=executor)
+    cips = hopfix.faces.is_cips(patterns, pairs, 0.01, executor=executor)
+    betas = hopfix.faces.sufficient_beta(patterns, pairs, executor=executor)
+    return margin.lower.tobytes(), margin.upper.tobytes(), cips.tolist(), [b.beta for b in betas]
+
+
+def bifurcation_by(executor, **options):
+    model = hopfix.mean_field.AttentionMeanField.paper(1.0)
+    return model.bifurcation(np.linspace(0.5, 2.5, 70), 400, 100, executor=executor, **options)
+
+
+def assert_same_bifurcation(found, expected):
+    for name in ("betas", "gammas", "position_weights", "values"):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
+    for mine, theirs in zip(found.final_states, expected.final_states, strict=True):
+        assert mine.attention.tobytes() == theirs.attention.tobytes()
+        assert mine.position == theirs.position
+    if expected.exponents is None:
+        assert found.exponents is None
+    else:
+        assert found.exponents.tobytes() == expected.exponents.tobytes()
+        assert found.error.tobytes() == expected.error.tobytes()
+
+
+def test_many_faces_and_parameters_give_the_same_bits():
+    faces, plain = faces_of(None), bifurcation_by(None)
+    exponents = bifurcation_by(None, lyapunov=True, count=2)
+    assert 0 < sum(faces[2]) < len(faces[2])
+    assert faces_of(Backwards()) == faces
+    assert_same_bifurcation(bifurcation_by(Backwards()), plain)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert faces_of(pool) == faces
+        seen = []
+        found = bifurcation_by(
+            pool, lyapunov=True, count=2, progress=lambda done, total: seen.append((done, total))
+        )
+        assert_same_bifurcation(found, exponents)
+        assert seen == sorted(seen)
+        assert seen[-1] == (70, 70)
+
+
 def test_what_is_no_executor_is_refused():
+    for wrong in (3, "threads"):
+        with pytest.raises(TypeError, match="executor: got"):
+            faces_of(wrong)
+        with pytest.raises(TypeError, match="executor: got"):
+            bifurcation_by(wrong)
     for wrong in (3, "threads", []):
         with pytest.raises(TypeError, match="executor: got"):
             NET.retrieve(STATES, executor=wrong)

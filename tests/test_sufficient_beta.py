@@ -448,7 +448,7 @@ def test_sampled_margin_is_above_the_exact_one():
         ({"face": [0.5]}, TypeError, "face: got dtype float64"),
         ({"method": "sampled", "certify": True}, ValueError, "certify: got True"),
         ({"method": "sampled", "betas": []}, ValueError, r"betas: got shape \(0,\)"),
-        ({"method": "sampled", "betas": [2, 1]}, ValueError, "betas: need finite"),
+        ({"method": "sampled", "betas": [2, 1]}, ValueError, "betas: got .*, need finite"),
         ({"method": "sampled", "n_samples": 0}, ValueError, "n_samples: got 0"),
         ({"method": "sampled", "seed": -1}, ValueError, "seed: got -1"),
         ({"num_threads": 0}, ValueError, "num_threads: got 0"),

@@ -52,12 +52,14 @@ inline Execution interruptible(int threads) {
 
 // Runs work() without the GIL; a pending Python exception (Ctrl-C) is raised in its stead.
 template <class Work>
-void run_released(int threads, const Work& work) {
+void run_released(int threads, const Work& work, const Delegate& delegate = nullptr) {
   bool interrupted = false;
   {
     const py::gil_scoped_release release;
     try {
-      work(interruptible(threads));
+      Execution execution = interruptible(threads);
+      execution.delegate = delegate;
+      work(execution);
     } catch (const Interrupted&) {
       interrupted = true;
     }
@@ -72,20 +74,44 @@ inline py::object take_pending_exception() {
   return py::error_already_set().value();
 }
 
-// Calls `progress`, unless it is None, with the GIL.
+// Calls back into Python, with the GIL. Ctrl-C that lands in there is still Ctrl-C: it stays set for
+// whoever catches Interrupted, so that what was found is kept.
+template <class Call>
+auto call_python(const Call& call) {
+  const py::gil_scoped_acquire acquire;
+  if (PyErr_Occurred() != nullptr) throw Interrupted();
+  try {
+    return call();
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+    error.restore();
+    throw Interrupted();
+  }
+}
+
+// Calls `progress`, unless it is None.
 inline std::function<void(std::int64_t, std::int64_t)> progress_callback(
     const py::object& progress) {
   if (progress.is_none()) return nullptr;
   return [&progress](std::int64_t done, std::int64_t total) {
-    const py::gil_scoped_acquire acquire;
-    // Ctrl-C that lands inside the callback is still Ctrl-C: what was found is kept.
-    try {
-      progress(done, total);
-    } catch (py::error_already_set& error) {
-      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-      error.restore();
-      throw Interrupted();
-    }
+    call_python([&] { progress(done, total); });
+  };
+}
+
+// Hands portions to `delegate`, unless it is None: a function of a list of bytes that returns the
+// answers, b"" for those given up, and the exception that made it give up, or None.
+inline Delegate delegate_callback(const py::object& delegate) {
+  if (delegate.is_none()) return nullptr;
+  return [&delegate](const std::vector<std::string>& portions) {
+    return call_python([&] {
+      py::list given;
+      for (const std::string& portion : portions) given.append(py::bytes(portion));
+      auto [answers, exception] =
+          delegate(given).cast<std::pair<std::vector<std::string>, py::object>>();
+      if (!exception.is_none())
+        PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
+      return std::move(answers);
+    });
   };
 }
 

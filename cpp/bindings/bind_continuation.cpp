@@ -52,7 +52,7 @@ py::tuple follow(const Network<double>& network, const Array<double>& states,
                  const std::optional<Array<double>>& offsets,
                  const std::optional<Array<double>>& log_weights, double beta_to,
                  std::int64_t max_steps, double time_limit, const py::object& progress,
-                 int threads) {
+                 const py::object& delegate, int threads) {
   FollowOptions options;
   options.beta_to = beta_to;
   options.terms = {numbers(log_weights), numbers(offsets)};
@@ -60,9 +60,12 @@ py::tuple follow(const Network<double>& network, const Array<double>& states,
   options.time_limit = time_limit;
   options.progress = progress_callback(progress);
   BranchList list;
-  run_released(threads, [&](const Execution& execution) {
-    list = follow_branches(network, states.data(), states.shape(0), options, execution);
-  });
+  run_released(
+      threads,
+      [&](const Execution& execution) {
+        list = follow_branches(network, states.data(), states.shape(0), options, execution);
+      },
+      delegate_callback(delegate));
   py::list branches, events;
   for (const Branch& branch : list.branches) branches.append(as_dict(branch, network.dim()));
   for (const BranchEvent& event : list.events) events.append(as_dict(event, network.dim()));

@@ -5,6 +5,7 @@
 #include "hopfix/cells.hpp"
 #include "hopfix/face_search.hpp"
 #include "hopfix/fixed_points.hpp"
+#include "hopfix/portions.hpp"
 
 namespace hopfix::bindings {
 
@@ -22,7 +23,7 @@ py::dict certify(const Network64& network, const Array<double>& states, int thre
 
 py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t max_count,
                     double time_limit, bool single_precision, const py::object& progress,
-                    int threads) {
+                    const py::object& delegate, int threads) {
   SearchOptions options;
   options.seed = seed;
   options.max_count = max_count;
@@ -30,9 +31,12 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
   options.single_precision = single_precision;
   options.progress = progress_callback(progress);
   FixedPointList list;
-  run_released(threads, [&](const Execution& execution) {
-    list = fixed_points_by_starts(network, options, execution);
-  });
+  run_released(
+      threads,
+      [&](const Execution& execution) {
+        list = fixed_points_by_starts(network, options, execution);
+      },
+      delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
   summary["starts"] = list.starts;
@@ -50,7 +54,7 @@ py::list regions(const std::vector<UndecidedRegion>& list, py::ssize_t dim) {
 
 py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_boxes,
                    std::int64_t max_count, double time_limit, bool symmetry, bool single_precision,
-                   const py::object& progress, int threads) {
+                   const py::object& progress, const py::object& delegate, int threads) {
   CellOptions options;
   options.form = form;
   options.symmetry = symmetry;
@@ -60,9 +64,12 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
   options.single_precision = single_precision;
   options.progress = progress_callback(progress);
   CellList list;
-  run_released(threads, [&](const Execution& execution) {
-    list = fixed_points_by_cells(network, options, execution);
-  });
+  run_released(
+      threads,
+      [&](const Execution& execution) {
+        list = fixed_points_by_cells(network, options, execution);
+      },
+      delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
   summary["undecided"] = regions(list.undecided, network.dim());
@@ -79,7 +86,8 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
 py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& first,
                    const Array<std::int64_t>& indices, const Array<double>& weights,
                    std::int64_t max_count, std::int64_t max_regions, double time_limit,
-                   bool single_precision, const py::object& progress, int threads) {
+                   bool single_precision, const py::object& progress, const py::object& delegate,
+                   int threads) {
   FaceSeeds seeds;
   seeds.first = first;
   seeds.indices.assign(indices.data(), indices.data() + indices.size());
@@ -91,9 +99,12 @@ py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& fi
   options.single_precision = single_precision;
   options.progress = progress_callback(progress);
   FaceSearchList list;
-  run_released(threads, [&](const Execution& execution) {
-    list = fixed_points_by_faces(network, seeds, options, execution);
-  });
+  run_released(
+      threads,
+      [&](const Execution& execution) {
+        list = fixed_points_by_faces(network, seeds, options, execution);
+      },
+      delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
   summary["states"] = to_array(list.states, {list.size(), network.dim()});
   summary["undecided"] = regions(list.undecided, network.dim());
@@ -105,6 +116,15 @@ py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& fi
   summary["depth"] = list.depth;
   summary["seconds"] = list.seconds;
   return py::make_tuple(summary, take_pending_exception());
+}
+
+py::bytes work(const Network64& network, const std::string& portion, int threads) {
+  std::string answer;
+  run_released(threads, [&](const Execution& execution) {
+    answer = work_on_portion(network, portion, execution);
+  });
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  return answer;
 }
 
 Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, double v,
@@ -128,6 +148,7 @@ void bind_fixed_points(py::module_& m) {
       .value("hull", CellForm::hull);
   m.def("fixed_points_by_cells", &by_cells);
   m.def("fixed_points_by_faces", &by_faces);
+  m.def("work_on_portion", &work);
   m.def("plan_cells", [](const Network64& network, CellForm form) {
     const CellPlan plan = plan_cells(network, form);
     return py::make_tuple(plan.form, plan.seconds_of_a_box);

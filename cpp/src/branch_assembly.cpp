@@ -47,52 +47,52 @@ void BranchAssembly::add_single(size_t start, BranchEnd end) {
   branches.push_back(std::move(branch));
 }
 
-void BranchAssembly::add_traced(size_t start, const BranchTracer& tracer) {
+void BranchAssembly::add_traced(size_t start, const Trace& trace) {
   const auto number = static_cast<ptrdiff_t>(branches.size());
   Branch branch;
-  for (const TracePoint& point : tracer.points()) {
+  for (const TracePoint& point : trace.points) {
     append(branch, point, 1, 0);
-    if (point.event >= 0) add_event(branch, tracer.events()[at(point.event)], number);
+    if (point.event >= 0) add_event(branch, trace.events[at(point.event)], number);
   }
-  branch.last = tracer.end();
+  branch.last = trace.end;
   claim(branch, starts[start].z, number);
-  claim_end(branch, tracer, number);
+  claim_end(branch, trace, number);
   branches.push_back(std::move(branch));
 }
 
 void BranchAssembly::add_crossing_branch(size_t event, const CrossingDirection& along,
-                                         const BranchTracer& back, const BranchTracer& forth) {
+                                         const Trace& back, const Trace& forth) {
   if (events[event].holds(along.direction) || ends_on_known(back) || ends_on_known(forth)) return;
   if (!along.isolated && (is_doubtful(event, back) || is_doubtful(event, forth))) return;
   const auto number = static_cast<ptrdiff_t>(branches.size());
-  const bool closed = forth.end() == BranchEnd::crossing;
-  const double start = closed ? 0 : back.points().back().arclength;
+  const bool closed = forth.end == BranchEnd::crossing;
+  const double start = closed ? 0 : back.points.back().arclength;
   Branch branch;
   if (!closed)
-    for (auto point = back.points().rbegin(); point + 1 != back.points().rend(); ++point) {
+    for (auto point = back.points.rbegin(); point + 1 != back.points.rend(); ++point) {
       append(branch, *point, -1, start);
-      if (point->event >= 0) add_event(branch, back.events()[at(point->event)], number);
+      if (point->event >= 0) add_event(branch, back.events[at(point->event)], number);
     }
   LocatedEvent origin = events[event].located;
   origin.place.tangent = along.direction;
   ++events[event].found;
-  for (const TracePoint& point : forth.points()) {
+  for (const TracePoint& point : forth.points) {
     append(branch, point, 1, start);
-    if (&point == &forth.points().front())
+    if (&point == &forth.points.front())
       add_event(branch, origin, number);
     else if (point.event >= 0)
-      add_event(branch, forth.events()[at(point.event)], number);
+      add_event(branch, forth.events[at(point.event)], number);
   }
-  branch.first = closed ? BranchEnd::crossing : back.end();
-  branch.last = forth.end();
+  branch.first = closed ? BranchEnd::crossing : back.end;
+  branch.last = forth.end;
   if (!closed) claim_end(branch, back, number);
   claim_end(branch, forth, number);
   branches.push_back(std::move(branch));
 }
 
 // The given fixed points at which a branch comes back to the beta of all.
-void BranchAssembly::claim_end(Branch& branch, const BranchTracer& tracer, ptrdiff_t number) {
-  if (tracer.end() == BranchEnd::start_beta) claim(branch, tracer.points().back().z, number);
+void BranchAssembly::claim_end(Branch& branch, const Trace& trace, ptrdiff_t number) {
+  if (trace.end == BranchEnd::start_beta) claim(branch, trace.points.back().z, number);
 }
 
 // More than one if a point was given several times.
@@ -105,17 +105,17 @@ void BranchAssembly::claim(Branch& branch, const Coordinates& z, ptrdiff_t numbe
 }
 
 // Where flat crossings hide that a branch is known, its end still shows it.
-bool BranchAssembly::ends_on_known(const BranchTracer& tracer) const {
-  if (tracer.end() != BranchEnd::start_beta) return false;
+bool BranchAssembly::ends_on_known(const Trace& trace) const {
+  if (trace.end != BranchEnd::start_beta) return false;
   return std::any_of(starts.begin(), starts.end(), [&](const BranchOrigin& start) {
-    return start.branch >= 0 && distance(start.z, tracer.points().back().z) <= kSamePoint;
+    return start.branch >= 0 && distance(start.z, trace.points.back().z) <= kSamePoint;
   });
 }
 
 // Steps from a guessed direction may lead to a branch that has another one, or nowhere.
-bool BranchAssembly::is_doubtful(size_t event, const BranchTracer& tracer) const {
-  if (tracer.end() == BranchEnd::small_step) return true;
-  const TracePoint& end = tracer.points().back();
+bool BranchAssembly::is_doubtful(size_t event, const Trace& trace) const {
+  if (trace.end == BranchEnd::small_step) return true;
+  const TracePoint& end = trace.points.back();
   const std::vector<double> state = map_.to_state(end.z);
   const auto is_end = [&](double beta, const double* other) {
     double most = std::fabs(std::log(beta) - std::log(map_.to_beta(end.z.back())));

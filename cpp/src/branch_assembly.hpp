@@ -51,19 +51,19 @@ class BranchAssembly {
   // A branch of one point, that of a given fixed point.
   void add_single(std::size_t start, BranchEnd end);
   // From a given fixed point.
-  void add_traced(std::size_t start, const BranchTracer& tracer);
+  void add_traced(std::size_t start, const Trace& trace);
   // Both halves of the branch that crosses at an event, as one; nothing if it is known.
-  void add_crossing_branch(std::size_t event, const CrossingDirection& along,
-                           const BranchTracer& back, const BranchTracer& forth);
+  void add_crossing_branch(std::size_t event, const CrossingDirection& along, const Trace& back,
+                           const Trace& forth);
   BranchEvent event(std::size_t number) const;
 
  private:
   void append(Branch& branch, const TracePoint& point, double sign, double start) const;
   void add_event(Branch& branch, const LocatedEvent& event, std::ptrdiff_t number);
   void claim(Branch& branch, const Coordinates& z, std::ptrdiff_t number);
-  void claim_end(Branch& branch, const BranchTracer& tracer, std::ptrdiff_t number);
-  bool ends_on_known(const BranchTracer& tracer) const;
-  bool is_doubtful(std::size_t event, const BranchTracer& tracer) const;
+  void claim_end(Branch& branch, const Trace& trace, std::ptrdiff_t number);
+  bool ends_on_known(const Trace& trace) const;
+  bool is_doubtful(std::size_t event, const Trace& trace) const;
 
   const ContinuationMap& map_;
   const TraceLimits& limits_;

@@ -26,13 +26,13 @@ bool same_event(const Coordinates& a, const Coordinates& b, bool flat) {
   return std::fabs(a.back() - b.back()) <= kLocated;
 }
 
-BranchTracer::BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,
-                           std::optional<Coordinates> bend)
+BranchTracer::BranchTracer(const ContinuationMap& map, const TraceLimits& limits,
+                           const BranchStart& start)
     : curve_(map),
       finder_(curve_),
       limits_(limits),
-      here_(std::move(start)),
-      bend_(std::move(bend)),
+      here_(start.point),
+      bend_(start.bend),
       step_(kFirstStep) {
   if (bend_) origin_ = here_.z;
   here_.sigma = 0;
@@ -45,7 +45,7 @@ void BranchTracer::advance(int steps) {
 
 void BranchTracer::stop(BranchEnd reason) {
   done_ = true;
-  end_ = reason;
+  trace_.end = reason;
 }
 
 void BranchTracer::add(const CurvePoint& point, ptrdiff_t event) {
@@ -55,13 +55,13 @@ void BranchTracer::add(const CurvePoint& point, ptrdiff_t event) {
   // The tracer's own sigma is measured along the tangent of each step, that of an event by
   // interpolation: the two need not ascend together.
   double arclength = 0;
-  if (!points_.empty()) {
+  if (!trace_.points.empty()) {
     Coordinates chord = point.z;
-    for (size_t k = 0; k < chord.size(); ++k) chord[k] -= points_.back().z[k];
-    arclength = points_.back().arclength + norm(chord);
+    for (size_t k = 0; k < chord.size(); ++k) chord[k] -= trace_.points.back().z[k];
+    arclength = trace_.points.back().arclength + norm(chord);
   }
-  points_.push_back({point.z, point.tangent, arclength, energy,
-                     point.spectrum.above(event >= 0 ? kEqual : 0), event});
+  trace_.points.push_back({point.z, point.tangent, arclength, energy,
+                           point.spectrum.above(event >= 0 ? kEqual : 0), event});
 }
 
 void BranchTracer::step() {
@@ -127,8 +127,8 @@ bool BranchTracer::record(const CurvePoint& next, std::vector<LocatedEvent> even
     }
     place = event.place;
     last = &place;
-    add(event.place, static_cast<ptrdiff_t>(events_.size()));
-    events_.push_back(std::move(event));
+    add(event.place, static_cast<ptrdiff_t>(trace_.events.size()));
+    trace_.events.push_back(std::move(event));
   }
   if (leaves(next)) {
     land(*last, next);

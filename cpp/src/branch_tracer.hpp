@@ -19,21 +19,31 @@ struct TracePoint {
   std::ptrdiff_t event = -1;  // its number among the events
 };
 
+// What was found on the way.
+struct Trace {
+  std::vector<TracePoint> points;
+  std::vector<LocatedEvent> events;
+  BranchEnd end = BranchEnd::interrupted;
+};
+
+// A point with the tangent to go along; a crossing where `bend` says what is known of the second
+// order in the arclength there.
+struct BranchStart {
+  CurvePoint point;
+  std::optional<Coordinates> bend;
+};
+
 class BranchTracer {
  public:
-  // From a point with the tangent to go along; from a crossing where `bend` says what is known of
-  // the second order in the arclength there.
-  BranchTracer(const ContinuationMap& map, const TraceLimits& limits, CurvePoint start,
-               std::optional<Coordinates> bend);
+  BranchTracer(const ContinuationMap& map, const TraceLimits& limits, const BranchStart& start);
 
   // At most so many steps more.
   void advance(int steps);
   bool done() const { return done_; }
   void stop(BranchEnd reason);
 
-  const std::vector<TracePoint>& points() const { return points_; }
-  const std::vector<LocatedEvent>& events() const { return events_; }
-  BranchEnd end() const { return end_; }
+  // The tracer is of no further use.
+  Trace take() { return std::move(trace_); }
 
  private:
   void step();
@@ -53,9 +63,7 @@ class BranchTracer {
   double step_, next_step_ = 0;
   std::int64_t steps_ = 0;
   bool done_ = false;
-  BranchEnd end_ = BranchEnd::interrupted;
-  std::vector<TracePoint> points_;
-  std::vector<LocatedEvent> events_;
+  Trace trace_;
 };
 
 // Whether two points are the same event, located twice: beta is known well always, eta is not where

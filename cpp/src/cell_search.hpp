@@ -15,6 +15,7 @@
 #include "hopfix/interval.hpp"
 #include "hopfix/parallel.hpp"
 #include "hopfix/rounding.hpp"
+#include "portion_kinds.hpp"
 
 namespace hopfix {
 
@@ -26,6 +27,10 @@ bool leads_to_degenerate(const Network<double>& network, const Certifier& certif
 
 // Makes one region of degenerate ones whose states are within `nearby` of each other.
 void merge_regions(std::ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& regions);
+
+// Ascending by place, so that what is made of the points and regions does not depend on the order
+// in which they were found.
+void sort_by_place(std::ptrdiff_t dim, CellList& list);
 
 // Removes certified points that are proved to be others of the list once more, and reports pairs
 // for which neither that nor the contrary can be proved. O(count log count) for points in general
@@ -40,8 +45,9 @@ void truncate(std::ptrdiff_t dim, std::int64_t max_count, CellList& list);
 // a box without any; `halves(const Box&, const Workspace&) const` are two boxes that cover one just
 // contracted, or nothing; all depend on nothing but the box. `width`, `middle` and `reach` of a box
 // tell its size, relative to that of the problem, a state in it, and how far from a state the fixed
-// points in it can be. Workspace is default-constructible, counts newton_steps and holds `stop`:
-// where that says so, contract may throw Interrupted.
+// points in it can be; `write` and `read` turn it into bytes and back. Workspace is
+// default-constructible, counts newton_steps and holds `stop`: where that says so, contract may
+// throw Interrupted.
 template <class Contractor>
 class CellSearch {
  public:
@@ -51,7 +57,8 @@ class CellSearch {
         contractor_(contractor),
         options_(options),
         user_stop_(execution.stop_requested),
-        execution_{execution.threads, [this] { return stop_now(); }},
+        execution_{execution.threads, [this] { return stop_now(); }, execution.team,
+                   execution.delegate},
         certifier_(network),
         // No box shrinks below the rounding of the scores.
         smallest_(std::max(kSmallest, 64 * kUnitRoundoff * network.beta() *
@@ -71,7 +78,10 @@ class CellSearch {
           give_up(*limit);
           break;
         }
-        run_round();
+        if (worth_delegating())
+          delegate_round();
+        else
+          run_round();
         if (options_.progress)
           options_.progress(list_.boxes, list_.boxes + static_cast<std::int64_t>(waiting_.size()));
       }
@@ -79,12 +89,36 @@ class CellSearch {
       give_up(out_of_time() ? UndecidedReason::time_limit : UndecidedReason::interrupted);
     }
     for (const auto& work : work_) list_.newton_steps += work.newton_steps;
+    sort_by_place(network_.dim(), list_);
     // Newton finds a degenerate point to no more than the cube root of rounding.
     merge_regions(network_.dim(), 1e-3 * network_.extent().radius, list_.undecided);
     resolve_duplicates(network_.dim(), list_);
     truncate(network_.dim(), options_.max_count, list_);
     list_.seconds = elapsed();
     return std::move(list_);
+  }
+
+  // Works on the nodes of a portion until max_boxes or the time is used up; what is left of them is
+  // a part of the answer.
+  std::string run_portion(Reader& portion) {
+    read_nodes(portion);
+    try {
+      while (!waiting_.empty() && list_.boxes < options_.max_boxes && !stop_now()) run_round();
+    } catch (const Interrupted&) {  // the nodes of the round are still waiting
+    }
+    Writer answer;
+    answer.put(list_.boxes);
+    for (const auto& work : work_) list_.newton_steps += work.newton_steps;
+    answer.put(list_.newton_steps);
+    answer.put(list_.depth);
+    answer.put(list_.states);
+    answer.put(list_.certificates);
+    answer.put(list_.undecided.size());
+    for (const UndecidedRegion& region : list_.undecided) write_region(region, answer);
+    std::vector<const Node*> nodes;
+    for (const Node& node : waiting_) nodes.push_back(&node);
+    write_nodes(nodes, answer);
+    return answer.take();
   }
 
  private:
@@ -148,6 +182,86 @@ class CellSearch {
     list_.boxes += count;
     waiting_.erase(first, waiting_.end());
     for (Outcome& outcome : outcomes) record(outcome);
+  }
+
+  // Boxes left for each portion of a round, or none if a round here is all there is to do.
+  std::int64_t boxes_of_a_portion() const {
+    // What a portion should take, and the least that is worth the way.
+    constexpr double kSeconds = 0.5;
+    constexpr std::int64_t kFewest = 64, kMost = 4096;
+    const double spent = elapsed() / static_cast<double>(std::max<std::int64_t>(list_.boxes, 1));
+    const auto wanted = static_cast<std::int64_t>(
+        std::clamp(kSeconds / std::max(spent, 1e-9), double{kFewest}, double{kMost}));
+    const std::int64_t share = (options_.max_boxes - list_.boxes) / kMostPortions;
+    return share < kFewest ? 0 : std::min(wanted, share);
+  }
+
+  bool worth_delegating() const {
+    return execution_.delegate && static_cast<std::ptrdiff_t>(waiting_.size()) >= kMostPortions &&
+           boxes_of_a_portion() > 0;
+  }
+
+  // All nodes that wait, dealt out like cards, each with what is below it as far as that goes.
+  void delegate_round() {
+    const std::int64_t boxes = boxes_of_a_portion();
+    std::vector<std::vector<const Node*>> hands(static_cast<std::size_t>(kMostPortions));
+    for (std::size_t i = 0; i < waiting_.size(); ++i)
+      hands[i % hands.size()].push_back(&waiting_[i]);
+    std::vector<std::string> portions;
+    for (const auto& hand : hands) {
+      Writer portion = begin_portion(PortionKind::cells);
+      portion.put(options_.form);
+      portion.put(options_.symmetry);
+      portion.put(options_.single_precision);
+      portion.put(boxes);
+      portion.put(options_.time_limit - elapsed());
+      write_nodes(hand, portion);
+      portions.push_back(portion.take());
+    }
+    // All nodes are still waiting if this throws.
+    const std::vector<std::string> answers = ask_delegate(execution_, portions);
+    std::vector<Node> before;
+    before.swap(waiting_);
+    bool all = true;
+    for (std::size_t h = 0; h < hands.size(); ++h) {
+      if (!answers[h].empty()) {
+        Reader answer(answers[h]);
+        absorb(answer);
+        continue;
+      }
+      all = false;
+      for (std::size_t i = h; i < before.size(); i += hands.size())
+        waiting_.push_back(std::move(before[i]));
+    }
+    if (!all) throw Interrupted();
+  }
+
+  void absorb(Reader& answer) {
+    list_.boxes += answer.get<std::int64_t>();
+    list_.newton_steps += answer.get<std::int64_t>();
+    list_.depth = std::max(list_.depth, answer.get<int>());
+    const auto states = answer.list<double>();
+    const auto certificates = answer.list<Certificate>();
+    list_.states.insert(list_.states.end(), states.begin(), states.end());
+    list_.certificates.insert(list_.certificates.end(), certificates.begin(), certificates.end());
+    for (auto left = answer.get<std::size_t>(); left > 0; --left)
+      list_.undecided.push_back(read_region(answer));
+    read_nodes(answer);
+  }
+
+  void write_nodes(const std::vector<const Node*>& nodes, Writer& writer) const {
+    writer.put(nodes.size());
+    for (const Node* node : nodes) {
+      contractor_.write(node->box, writer);
+      writer.put(node->depth);
+    }
+  }
+
+  void read_nodes(Reader& reader) {
+    for (auto left = reader.get<std::size_t>(); left > 0; --left) {
+      Box box = contractor_.read(reader);
+      waiting_.push_back({std::move(box), reader.get<int>()});
+    }
   }
 
   void record(Outcome& outcome) {

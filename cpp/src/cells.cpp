@@ -2,6 +2,7 @@
 
 #include <numeric>
 #include <string>
+#include <tuple>
 
 #include "cell_search.hpp"
 #include "exchangeable.hpp"
@@ -97,6 +98,29 @@ void merge_regions(ptrdiff_t dim, double nearby, std::vector<UndecidedRegion>& r
   regions = std::move(merged);
 }
 
+void sort_by_place(ptrdiff_t dim, CellList& list) {
+  const auto state = [&](size_t i) {
+    return list.states.begin() + static_cast<ptrdiff_t>(i) * dim;
+  };
+  std::vector<size_t> order(list.certificates.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::lexicographical_compare(state(a), state(a) + dim, state(b), state(b) + dim);
+  });
+  std::vector<double> states;
+  std::vector<Certificate> certificates;
+  for (const size_t i : order) {
+    states.insert(states.end(), state(i), state(i) + dim);
+    certificates.push_back(list.certificates[i]);
+  }
+  list.states = std::move(states);
+  list.certificates = std::move(certificates);
+  std::sort(list.undecided.begin(), list.undecided.end(),
+            [](const UndecidedRegion& a, const UndecidedRegion& b) {
+              return std::tie(a.state, a.radius, a.reason) < std::tie(b.state, b.radius, b.reason);
+            });
+}
+
 void resolve_duplicates(ptrdiff_t dim, CellList& list) {
   // Points are compared with those near them along one direction, in general position.
   std::vector<double> direction(static_cast<size_t>(dim)), along;
@@ -171,14 +195,6 @@ CellList out_of_range(const Network<double>& network, CellForm form) {
   return list;
 }
 
-template <class Contractor>
-CellList search(const Network<double>& network, const Contractor& contractor,
-                const CellOptions& options, const Execution& execution, CellForm form) {
-  CellList list = CellSearch<Contractor>(network, contractor, options, execution).run();
-  list.form = form;
-  return list;
-}
-
 // Where patterns are so large that coefficients might overflow, symmetry is not looked for.
 std::vector<ExchangeableClass> symmetry_of(const Network<double>& network, const ScaledGram& gram) {
   constexpr double kLargestProduct = 1e280;
@@ -186,14 +202,28 @@ std::vector<ExchangeableClass> symmetry_of(const Network<double>& network, const
   return exchangeable_classes(network, gram);
 }
 
-CellList search_orbits(const Network<double>& network, const ScaledGram& gram,
-                       const std::vector<ExchangeableClass>& classes, const CellOptions& options,
-                       const Execution& execution) {
-  CellOptions inner = options;
-  inner.single_precision = false;  // images are rounded, once
-  const SymmetricContractor contractor(network, gram, classes);
-  CellList list = search(network, contractor, inner, execution, CellForm::weights);
-  return expand_orbits(network, classes, std::move(list), options, execution);
+// Calls visit(contractor, classes of exchangeable patterns) for the form that was chosen; false
+// where numbers are out of its range.
+template <class Visit>
+bool with_contractor(const Network<double>& network, CellForm chosen, bool symmetry,
+                     const Visit& visit) {
+  const std::vector<ExchangeableClass> none;
+  if (chosen == CellForm::hull) {
+    const HullForm form(network);
+    if (form.usable()) visit(HullContractor(form), none);
+    return form.usable();
+  }
+  const ScaledGram gram(network);
+  if (symmetry) {
+    const std::vector<ExchangeableClass> classes = symmetry_of(network, gram);
+    if (!classes.empty()) {
+      visit(SymmetricContractor(network, gram, classes), classes);
+      return true;
+    }
+  }
+  const WeightForm form(network, gram);
+  if (form.in_range()) visit(WeightContractor(network, form), none);
+  return form.in_range();
 }
 
 // By measurement on random patterns: the two forms are level near three patterns a dimension.
@@ -236,20 +266,36 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
   static_assert(kMostPatternsOfHullCells == HullForm::kMostPatterns);
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
-  const CellForm chosen = plan_cells(network, options.form).form;
-  if (chosen == CellForm::hull) {
-    const HullForm form(network);
-    if (!form.usable()) return out_of_range(network, chosen);
-    return search(network, HullContractor(form), options, execution, chosen);
-  }
-  const ScaledGram gram(network);
-  if (options.symmetry) {
-    const std::vector<ExchangeableClass> classes = symmetry_of(network, gram);
-    if (!classes.empty()) return search_orbits(network, gram, classes, options, execution);
-  }
-  const WeightForm form(network, gram);
-  if (!form.in_range()) return out_of_range(network, chosen);
-  return search(network, WeightContractor(network, form), options, execution, chosen);
+  CellOptions inner = options;
+  inner.form = plan_cells(network, options.form).form;
+  CellList list;
+  const auto search = [&](const auto& contractor, const std::vector<ExchangeableClass>& classes) {
+    const bool by_orbits = !classes.empty();
+    inner.symmetry = by_orbits;
+    inner.single_precision = options.single_precision && !by_orbits;  // images are rounded, once
+    list = CellSearch(network, contractor, inner, execution).run();
+    list.form = inner.form;
+    if (by_orbits) list = expand_orbits(network, classes, std::move(list), options, execution);
+  };
+  if (!with_contractor(network, inner.form, options.symmetry, search))
+    return out_of_range(network, inner.form);
+  return list;
+}
+
+std::string work_on_cells(const Network<double>& network, Reader& portion,
+                          const Execution& execution) {
+  CellOptions options;
+  options.form = portion.get<CellForm>();
+  options.symmetry = portion.get<bool>();
+  options.single_precision = portion.get<bool>();
+  options.max_boxes = portion.get<std::int64_t>();
+  options.time_limit = portion.get<double>();
+  std::string answer;
+  with_contractor(
+      network, options.form, options.symmetry, [&](const auto& contractor, const auto&) {
+        answer = CellSearch(network, contractor, options, execution).run_portion(portion);
+      });
+  return answer;
 }
 
 }  // namespace hopfix

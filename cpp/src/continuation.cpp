@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "branch_assembly.hpp"
+#include "branch_portions.hpp"
 #include "fold_certificate.hpp"
 
 namespace hopfix {
@@ -56,7 +57,6 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 using Clock = std::chrono::steady_clock;
-using Tracers = std::vector<std::unique_ptr<BranchTracer>>;
 
 size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
@@ -70,9 +70,10 @@ class Follower {
       : network_(network),
         options_(options),
         user_stop_(execution.stop_requested),
-        execution_{execution.threads, [this] { return stop_now(); }},
+        execution_{execution.threads, [this] { return stop_now(); }, execution.team,
+                   execution.delegate},
         map_(network, options.terms),
-        limits_{map_.to_s(network.beta()), map_.to_s(options.beta_to), options.max_steps},
+        limits_(trace_limits(map_, network.beta(), options)),
         slice_(slice_length(map_)),
         found_(map_, limits_, network.beta(), options.beta_to) {}
 
@@ -96,16 +97,8 @@ class Follower {
     CrossingDirection along;
   };
 
-  // Steps between two looks at the clock: about a tenth of a second of them.
-  static int slice_length(const ContinuationMap& map) {
-    const auto n = static_cast<double>(map.size()), r = static_cast<double>(map.rank());
-    const double step = 5 * n * r * r + 40 * r * r * r + 1e4;
-    return static_cast<int>(std::clamp(2e8 / step, 1.0, 64.0));
-  }
-
-  bool out_of_time() const {
-    return std::chrono::duration<double>(Clock::now() - began_).count() > options_.time_limit;
-  }
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
+  bool out_of_time() const { return seconds() > options_.time_limit; }
 
   bool stop_now() const { return out_of_time() || (user_stop_ && user_stop_()); }
 
@@ -150,13 +143,17 @@ class Follower {
     return !stopped_;
   }
 
-  // Follows all to their ends, or stops them.
-  void trace(Tracers& tracers) {
+  // Follows all to their ends, or to where they are stopped.
+  std::vector<Trace> trace(const std::vector<BranchStart>& starts) {
+    std::vector<std::unique_ptr<BranchTracer>> tracers;
+    for (const BranchStart& start : starts)
+      tracers.push_back(std::make_unique<BranchTracer>(map_, limits_, start));
+    if (execution_.delegate && starts.size() > 1 && !stopped_) return delegate(starts, tracers);
     for (;;) {
       std::vector<BranchTracer*> active;
       for (const auto& tracer : tracers)
         if (!tracer->done()) active.push_back(tracer.get());
-      if (active.empty()) return;
+      if (active.empty()) break;
       const bool going_on = guarded([&] {
         if (stopped_ || stop_now()) throw Interrupted();
         parallel_for(static_cast<ptrdiff_t>(active.size()), execution_,
@@ -167,6 +164,33 @@ class Follower {
       for (BranchTracer* tracer : active)
         if (!tracer->done()) tracer->stop(reason_);
     }
+    std::vector<Trace> traces;
+    for (const auto& tracer : tracers) traces.push_back(tracer->take());
+    return traces;
+  }
+
+  // One portion for each.
+  std::vector<Trace> delegate(const std::vector<BranchStart>& starts,
+                              const std::vector<std::unique_ptr<BranchTracer>>& tracers) {
+    std::vector<std::string> portions;
+    for (const BranchStart& start : starts) {
+      FollowOptions options = options_;
+      options.time_limit -= seconds();
+      portions.push_back(branch_portion(options, start));
+    }
+    std::vector<std::optional<Trace>> answers(starts.size());
+    guarded([&] {
+      const bool all = delegate_portions(
+          execution_, portions, [&](size_t i, Reader& answer) { answers[i] = read_trace(answer); });
+      if (!all) throw Interrupted();
+      report();
+    });
+    std::vector<Trace> traces;
+    for (size_t i = 0; i < starts.size(); ++i) {
+      if (!answers[i]) tracers[i]->stop(reason_);
+      traces.push_back(answers[i] ? std::move(*answers[i]) : tracers[i]->take());
+    }
+    return traces;
   }
 
   void report() const {
@@ -181,7 +205,7 @@ class Follower {
     std::vector<BranchOrigin>& starts = found_.starts;
     while (next < starts.size()) {
       std::vector<size_t> chosen;
-      Tracers tracers;
+      std::vector<BranchStart> places;
       for (; next < starts.size() && chosen.size() < kBlock; ++next) {
         const BranchOrigin& start = starts[next];
         if (start.branch >= 0) continue;
@@ -190,12 +214,11 @@ class Follower {
           continue;
         }
         chosen.push_back(next);
-        tracers.push_back(
-            std::make_unique<BranchTracer>(map_, limits_, *start.point, std::nullopt));
+        places.push_back({*start.point, std::nullopt});
       }
-      trace(tracers);
+      const std::vector<Trace> traces = trace(places);
       for (size_t i = 0; i < chosen.size(); ++i)
-        if (starts[chosen[i]].branch < 0) found_.add_traced(chosen[i], *tracers[i]);
+        if (starts[chosen[i]].branch < 0) found_.add_traced(chosen[i], traces[i]);
     }
     if (!stopped_) guarded([&] { report(); });
   }
@@ -223,7 +246,7 @@ class Follower {
   void follow_crossings() {
     for (size_t next = 0; next < leads_.size() && !stopped_;) {
       std::vector<size_t> chosen;
-      Tracers tracers;
+      std::vector<BranchStart> places;
       for (; next < leads_.size() && chosen.size() < kBlock / 2; ++next) {
         const KnownEvent& event = found_.events[leads_[next].event];
         if (event.holds(leads_[next].along.direction)) continue;
@@ -232,17 +255,16 @@ class Follower {
           CurvePoint start = event.located.place;
           for (size_t k = 0; k < start.tangent.size(); ++k)
             start.tangent[k] = sign * leads_[next].along.direction[k];
-          tracers.push_back(std::make_unique<BranchTracer>(map_, limits_, std::move(start),
-                                                           leads_[next].along.bend));
+          places.push_back({std::move(start), leads_[next].along.bend});
         }
       }
-      trace(tracers);
+      const std::vector<Trace> traces = trace(places);
       for (size_t i = 0; i < chosen.size(); ++i) {
         const Lead& lead = leads_[chosen[i]];
         // Not a single step: there is no such branch.
-        if (tracers[2 * i]->points().size() == 1 && tracers[2 * i + 1]->points().size() == 1)
-          continue;
-        found_.add_crossing_branch(lead.event, lead.along, *tracers[2 * i], *tracers[2 * i + 1]);
+        const Trace &back = traces[2 * i], &forth = traces[2 * i + 1];
+        if (back.points.size() == 1 && forth.points.size() == 1) continue;
+        found_.add_crossing_branch(lead.event, lead.along, back, forth);
       }
     }
   }

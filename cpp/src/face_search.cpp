@@ -10,6 +10,7 @@
 #include "face_solver.hpp"
 #include "hopfix/interval.hpp"
 #include "hopfix/newton.hpp"
+#include "portion_kinds.hpp"
 #include "support_search.hpp"
 
 namespace hopfix {
@@ -28,7 +29,8 @@ class FaceSearch {
         seeds_(seeds),
         options_(options),
         user_stop_(execution.stop_requested),
-        execution_{execution.threads, [this] { return stop_now(); }},
+        execution_{execution.threads, [this] { return stop_now(); }, execution.team,
+                   execution.delegate},
         certifier_(network),
         solvers_(static_cast<size_t>(std::max(1, execution.threads))) {
     for (auto& solver : solvers_) solver = std::make_unique<FaceSolver>(network);
@@ -50,6 +52,15 @@ class FaceSearch {
     }
     list_.seconds = elapsed();
     return std::move(list_);
+  }
+
+  // The points of all seeds, as an answer to a portion.
+  std::string run_portion() {
+    solve_here(0, seeds_.size());
+    Writer answer;
+    answer.put(states_);
+    answer.put(certificates_);
+    return answer.take();
   }
 
  private:
@@ -74,21 +85,58 @@ class FaceSearch {
 
   void solve_all() {
     const ptrdiff_t total = seeds_.size();
-    for (ptrdiff_t begin = 0; begin < total; begin += kBlock) {
+    const bool elsewhere = execution_.delegate && total > kBlock;
+    const ptrdiff_t block = elsewhere ? kBlock * kMostPortions : kBlock;
+    for (ptrdiff_t begin = 0; begin < total; begin += block) {
       if (static_cast<std::int64_t>(certificates_.size()) >= options_.max_count)
         return cut(UndecidedReason::count_limit);
-      const ptrdiff_t count = std::min(kBlock, total - begin);
-      std::vector<Point> points(static_cast<size_t>(count));
-      parallel_for(count, execution_, [&](ptrdiff_t index, int worker) {
-        points[static_cast<size_t>(index)] = solve(begin + index, static_cast<size_t>(worker));
-      });
-      for (const Point& point : points) {
-        if (point.state.empty()) continue;
-        states_.insert(states_.end(), point.state.begin(), point.state.end());
-        certificates_.push_back(point.certificate);
-      }
+      const ptrdiff_t count = std::min(block, total - begin);
+      if (elsewhere)
+        delegate(begin, count);
+      else
+        solve_here(begin, count);
       if (options_.progress) options_.progress(begin + count, total);
     }
+  }
+
+  void solve_here(ptrdiff_t begin, ptrdiff_t count) {
+    std::vector<Point> points(static_cast<size_t>(count));
+    parallel_for(count, execution_, [&](ptrdiff_t index, int worker) {
+      points[static_cast<size_t>(index)] = solve(begin + index, static_cast<size_t>(worker));
+    });
+    for (const Point& point : points) {
+      if (point.state.empty()) continue;
+      states_.insert(states_.end(), point.state.begin(), point.state.end());
+      certificates_.push_back(point.certificate);
+    }
+  }
+
+  void delegate(ptrdiff_t begin, ptrdiff_t count) {
+    constexpr ptrdiff_t kFewest = 16;
+    const ptrdiff_t each = std::max(kFewest, (count + kMostPortions - 1) / kMostPortions);
+    std::vector<std::string> portions;
+    for (ptrdiff_t first = begin; first < begin + count; first += each) {
+      const ptrdiff_t last = std::min(first + each, begin + count);
+      const auto from = seeds_.first.begin() + first, to = seeds_.first.begin() + last + 1;
+      Writer portion = begin_portion(PortionKind::seeds);
+      portion.put(options_.single_precision);
+      portion.put(options_.time_limit - elapsed());
+      std::vector<std::int64_t> offsets(from, to);
+      for (std::int64_t& offset : offsets) offset -= *from;
+      portion.put(offsets);
+      portion.put(std::vector<std::int64_t>(seeds_.indices.begin() + *from,
+                                            seeds_.indices.begin() + *(to - 1)));
+      portion.put(
+          std::vector<double>(seeds_.weights.begin() + *from, seeds_.weights.begin() + *(to - 1)));
+      portions.push_back(portion.take());
+    }
+    const bool all = delegate_portions(execution_, portions, [&](size_t, Reader& answer) {
+      const auto states = answer.list<double>();
+      const auto certificates = answer.list<Certificate>();
+      states_.insert(states_.end(), states.begin(), states.end());
+      certificates_.insert(certificates_.end(), certificates.begin(), certificates.end());
+    });
+    if (!all) throw Interrupted();
   }
 
   // Without a state where Newton's method finds nothing: the face's branch may have ended.
@@ -202,6 +250,18 @@ FaceSearchList fixed_points_by_faces(const Network<double>& network, const FaceS
   if (!arithmetic_is_sound())
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   return FaceSearch(network, seeds, options, execution).run();
+}
+
+std::string work_on_seeds(const Network<double>& network, Reader& portion,
+                          const Execution& execution) {
+  FaceSearchOptions options;
+  options.single_precision = portion.get<bool>();
+  options.time_limit = portion.get<double>();
+  FaceSeeds seeds;
+  seeds.first = portion.list<std::int64_t>();
+  seeds.indices = portion.list<std::int64_t>();
+  seeds.weights = portion.list<double>();
+  return FaceSearch(network, seeds, options, execution).run_portion();
 }
 
 }  // namespace hopfix

@@ -171,4 +171,24 @@ double HullContractor::reach(const HullBox& box, const std::vector<double>& stat
       .value();
 }
 
+void HullContractor::write(const Box& box, Writer& writer) const {
+  writer.put(box.lo);
+  writer.put(box.hi);
+  writer.put(box.orders);
+  writer.put(box.log_lo);
+  writer.put(box.log_hi);
+  writer.put(box.dropped);
+}
+
+HullContractor::Box HullContractor::read(Reader& reader) const {
+  Box box;
+  box.lo = reader.list<double>();
+  box.hi = reader.list<double>();
+  box.orders = reader.list<std::int32_t>();
+  box.log_lo = reader.list<double>();
+  box.log_hi = reader.list<double>();
+  box.dropped = reader.get<double>();
+  return box;
+}
+
 }  // namespace hopfix

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "hull_box.hpp"
 #include "hull_form.hpp"
 #include "hull_newton.hpp"
@@ -47,6 +48,8 @@ class HullContractor {
   std::vector<double> middle(const Box& box) const;
   // No fixed point that belongs to a point of the box is further than this from `state`.
   double reach(const Box& box, const std::vector<double>& state) const;
+  void write(const Box& box, Writer& writer) const;
+  Box read(Reader& reader) const;
 
  private:
   void place_live(const Box& box, Workspace& work) const;

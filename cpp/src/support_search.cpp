@@ -7,13 +7,16 @@
 #include <iterator>
 #include <memory>
 #include <numeric>
-#include <unordered_map>
+#include <stdexcept>
 
 #include "hopfix/interval.hpp"
 #include "hopfix/isa.hpp"
 #include "kernels/table.hpp"
+#include "portion_kinds.hpp"
+#include "shared_stop.hpp"
 #include "support_bound.hpp"
 #include "support_multipliers.hpp"
+#include "support_problem.hpp"
 #include "support_region.hpp"
 
 namespace hopfix {
@@ -23,85 +26,10 @@ namespace {
 using std::ptrdiff_t;
 using std::size_t;
 using Clock = std::chrono::steady_clock;
-using Members = std::vector<ptrdiff_t>;
 
 // So many regions of one set may be examined, with so much work, before it is given up.
 constexpr std::int64_t kMostRegionsOfASet = 4000;
 constexpr double kMostWorkOfASet = 6e7;
-
-struct MembersHash {
-  size_t operator()(const Members& members) const {
-    size_t hash = members.size();
-    for (const ptrdiff_t i : members)
-      hash = (hash ^ static_cast<size_t>(i)) * size_t{0x9e3779b97f4a7c15} + 0x7f4a7c15;
-    return hash;
-  }
-};
-
-// What all threads read.
-struct Problem {
-  const Network<double>& network;
-  const std::vector<double>& states;
-  const std::vector<Certificate>& certificates;
-  const SupportForm form;
-  const Certifier certifier;
-  const PatternGram gram;
-  const bool single_precision;
-  double share = 0, log_share = 0;  // eta, and an upper bound of log(1 / eta)
-  std::vector<ClearBall> clear;
-  std::unordered_map<Members, std::vector<size_t>, MembersHash> known;  // points by support
-
-  const double* state(size_t i) const {
-    return states.data() + static_cast<ptrdiff_t>(i) * network.dim();
-  }
-};
-
-PatternGram gram_of(const Network<double>& network, const Execution& execution) {
-  std::vector<double> offsets = network.log_weights();
-  for (double& offset : offsets) offset /= network.beta();
-  const double* patterns = network.patterns().data();
-  const double* a = offsets.empty() ? nullptr : offsets.data();
-  const ptrdiff_t n = network.size(), dim = network.dim();
-  return make_gram(patterns, a, n, dim, common_exponent(patterns, a, n, dim), execution);
-}
-
-// A power of two, so that its logarithm is easy to bound. By experiment: with a larger share fewer
-// sets are left, but their regions are harder to decide.
-void choose_share(Problem& problem) {
-  const double radius = problem.network.extent().radius;
-  const double strength = problem.network.beta() * radius * radius;
-  const double wanted = static_cast<double>(problem.form.size()) * std::clamp(strength, 8.0, 64.0);
-  const int exponent = static_cast<int>(std::ceil(std::log2(wanted)));
-  problem.share = std::ldexp(1.0, -exponent);
-  problem.log_share = (UpperBound(exponent) * UpperBound(0.6931471805599454)).value();
-}
-
-void choose_clear_balls(Problem& problem) {
-  const ptrdiff_t dim = problem.network.dim();
-  const Certificate* widest = nullptr;
-  for (const Certificate& certificate : problem.certificates)
-    if (certificate.concave_radius > (widest == nullptr ? 0 : widest->concave_radius))
-      widest = &certificate;
-  if (widest != nullptr) {
-    const double* state = problem.state(static_cast<size_t>(widest - problem.certificates.data()));
-    problem.clear.push_back({std::vector<double>(state, state + dim), widest->concave_radius});
-  }
-  const ClearBall hull = ball_outside_hull(problem.network);
-  if (hull.radius > 0) problem.clear.push_back(hull);
-}
-
-// Rounding is harmless here: a point under a wrong support is certified once more.
-void index_known_points(Problem& problem) {
-  const ptrdiff_t n = problem.network.size();
-  std::vector<double> p(static_cast<size_t>(n));
-  for (size_t i = 0; i < problem.certificates.size(); ++i) {
-    problem.network.weights(problem.state(i), 1, p.data(), Execution{});
-    Members support;
-    for (ptrdiff_t k = 0; k < n; ++k)
-      if (p[static_cast<size_t>(k)] >= problem.share) support.push_back(k);
-    problem.known[support].push_back(i);
-  }
-}
 
 struct Limit {
   std::function<bool(int worker)> stop;
@@ -111,7 +39,7 @@ struct Limit {
 // Works on sets, one after another; one per task.
 class Worker {
  public:
-  Worker(const Problem& problem, const Limit& limit, int worker)
+  Worker(const SupportProblem& problem, const Limit& limit, int worker)
       : problem_(problem),
         limit_(limit),
         worker_(worker),
@@ -282,7 +210,7 @@ class Worker {
     return true;
   }
 
-  const Problem& problem_;
+  const SupportProblem& problem_;
   const Limit& limit_;
   const int worker_;
   SupportContractor contractor_;
@@ -295,14 +223,28 @@ class Worker {
   double reach_ = 0;
 };
 
+// Two members of a set; those below them are above the second.
+struct Pair {
+  ptrdiff_t i, j;
+};
+
+constexpr ptrdiff_t kTasksOfABlock = 128;
+
 class SupportSearch {
  public:
-  SupportSearch(const Problem& problem, const FaceSearchOptions& options, double seconds,
+  SupportSearch(const SupportProblem& problem, const FaceSearchOptions& options, double seconds,
                 const Execution& execution)
       : problem_(problem), options_(options), seconds_(seconds), execution_(execution) {}
 
   SupportProof run() {
     if (probe() && singles() && pairs()) larger();
+    return std::move(proof_);
+  }
+
+  // What larger() finds below some pairs.
+  SupportProof run_portion(const std::vector<Pair>& tasks, std::vector<Members> above) {
+    above_ = std::move(above);
+    descend_from(tasks);
     return std::move(proof_);
   }
 
@@ -369,13 +311,74 @@ class SupportSearch {
   }
 
   bool larger() {
-    std::vector<std::pair<ptrdiff_t, ptrdiff_t>> tasks;
+    std::vector<Pair> tasks;
     for (ptrdiff_t i = 0; i < n(); ++i)
-      for (const ptrdiff_t j : above_[static_cast<size_t>(i)]) tasks.emplace_back(i, j);
-    return run_tasks(static_cast<ptrdiff_t>(tasks.size()), 128, [&](Worker& worker, ptrdiff_t t) {
+      for (const ptrdiff_t j : above_[static_cast<size_t>(i)]) tasks.push_back({i, j});
+    const bool elsewhere =
+        execution_.delegate && static_cast<ptrdiff_t>(tasks.size()) > kTasksOfABlock;
+    return elsewhere ? delegate(tasks) : descend_from(tasks);
+  }
+
+  bool descend_from(const std::vector<Pair>& tasks) {
+    const auto count = static_cast<ptrdiff_t>(tasks.size());
+    return run_tasks(count, kTasksOfABlock, [&](Worker& worker, ptrdiff_t t) {
       const auto [i, j] = tasks[static_cast<size_t>(t)];
       worker.descend_from(i, j, above_);
     });
+  }
+
+  // A portion is a block, so that what ends the proof is what ends it here.
+  bool delegate(const std::vector<Pair>& tasks) {
+    const auto began = Clock::now();
+    const auto total = static_cast<ptrdiff_t>(tasks.size());
+    // What all portions carry: the known points.
+    constexpr size_t kMostBytes = size_t{1} << 28;
+    const size_t bytes = problem_.states.size() * sizeof(double) +
+                         problem_.certificates.size() * sizeof(Certificate);
+    const auto most = std::clamp(static_cast<ptrdiff_t>(kMostBytes / std::max(bytes, size_t{1})),
+                                 ptrdiff_t{1}, kMostPortions);
+    // Few at first: a proof that fails mostly fails early.
+    ptrdiff_t blocks = std::min<ptrdiff_t>(4, most);
+    for (ptrdiff_t begin = 0, end = 0; begin < total;
+         begin = end, blocks = std::min(2 * blocks, most)) {
+      std::vector<std::string> portions;
+      end = std::min(begin + kTasksOfABlock * blocks, total);
+      for (ptrdiff_t first = begin; first < end; first += kTasksOfABlock) {
+        const ptrdiff_t last = std::min(first + kTasksOfABlock, end);
+        const double left = seconds_ - std::chrono::duration<double>(Clock::now() - began).count();
+        portions.push_back(portion({tasks.begin() + first, tasks.begin() + last}, left));
+      }
+      const bool all = delegate_portions(execution_, portions, [&](size_t, Reader& answer) {
+        if (!proof_.undecided.empty()) return;
+        SupportProof part;
+        part.read(answer);
+        add(part);
+        check_regions();
+      });
+      if (!proof_.undecided.empty()) return false;
+      if (!all) throw Interrupted();
+      if (options_.progress) options_.progress(end, total);
+    }
+    return true;
+  }
+
+  std::string portion(const std::vector<Pair>& tasks, double seconds) const {
+    Writer portion = begin_portion(PortionKind::supports);
+    portion.put(problem_.single_precision);
+    portion.put(options_.max_regions - proof_.regions);
+    portion.put(seconds);
+    portion.put(problem_.share);
+    portion.put(problem_.states);
+    portion.put(problem_.certificates);
+    portion.put(above_);
+    portion.put(tasks);
+    return portion.take();
+  }
+
+  void check_regions() {
+    if (proof_.undecided.empty() && proof_.regions > options_.max_regions)
+      proof_.undecided.push_back(
+          {std::vector<double>(static_cast<size_t>(dim())), HUGE_VAL, UndecidedReason::box_limit});
   }
 
   // In blocks, so that limits end the proof at the same place for every number of threads. False
@@ -383,16 +386,17 @@ class SupportSearch {
   template <class Task>
   bool run_tasks(ptrdiff_t tasks, ptrdiff_t block, const Task& task) {
     const auto began = Clock::now();
-    const Limit limit{
-        [&](int worker) {
-          return std::chrono::duration<double>(Clock::now() - began).count() > seconds_ ||
-                 (worker == 0 && execution_.stop_requested && execution_.stop_requested());
-        },
-        options_.max_regions - proof_.regions};
+    SharedStop stop(execution_);
+    const Limit limit{[&](int worker) {
+                        return std::chrono::duration<double>(Clock::now() - began).count() >
+                                   seconds_ ||
+                               stop.requested(worker);
+                      },
+                      options_.max_regions - proof_.regions};
     for (ptrdiff_t begin = 0; begin < tasks; begin += block) {
       const ptrdiff_t count = std::min(block, tasks - begin);
       std::vector<SupportProof> parts(static_cast<size_t>(count));
-      parallel_for(count, execution_, [&](ptrdiff_t index, int worker) {
+      parallel_for(count, stop.execution(), [&](ptrdiff_t index, int worker) {
         if (!arithmetic_is_sound())
           throw std::runtime_error(
               "this thread does not round to nearest with gradual underflow: no proof is possible");
@@ -401,12 +405,8 @@ class SupportSearch {
         parts[static_cast<size_t>(index)] = std::move(work.found);
       });
       for (SupportProof& part : parts) add(part);
+      check_regions();
       if (!proof_.undecided.empty()) return false;
-      if (proof_.regions > options_.max_regions) {
-        proof_.undecided.push_back({std::vector<double>(static_cast<size_t>(dim())), HUGE_VAL,
-                                    UndecidedReason::box_limit});
-        return false;
-      }
       if (options_.progress) options_.progress(begin + count, tasks);
     }
     seconds_ -= std::chrono::duration<double>(Clock::now() - began).count();
@@ -427,7 +427,7 @@ class SupportSearch {
   ptrdiff_t n() const { return problem_.network.size(); }
   ptrdiff_t dim() const { return problem_.network.dim(); }
 
-  const Problem& problem_;
+  const SupportProblem& problem_;
   const FaceSearchOptions& options_;
   double seconds_;
   const Execution& execution_;
@@ -446,22 +446,52 @@ SupportProof prove_by_supports(const Network<double>& network, const std::vector
   open.undecided.push_back({std::vector<double>(static_cast<size_t>(network.dim())), HUGE_VAL,
                             UndecidedReason::precision});
   if (network.size() > SupportForm::kMostPatterns) return open;
-  Problem problem{network,
-                  states,
-                  certificates,
-                  SupportForm(network),
-                  Certifier(network),
-                  gram_of(network, execution),
-                  options.single_precision,
-                  0,
-                  0,
-                  {},
-                  {}};
+  const SupportProblem problem(network, states, certificates, options.single_precision, execution);
   if (!problem.form.in_range()) return open;
-  choose_share(problem);
-  choose_clear_balls(problem);
-  index_known_points(problem);
   return SupportSearch(problem, options, seconds, execution).run();
+}
+
+void SupportProof::write(Writer& writer) const {
+  writer.put(states);
+  writer.put(certificates);
+  writer.put(undecided.size());
+  for (const UndecidedRegion& region : undecided) write_region(region, writer);
+  writer.put(sets);
+  writer.put(regions);
+  writer.put(newton_steps);
+  writer.put(depth);
+}
+
+void SupportProof::read(Reader& reader) {
+  states = reader.list<double>();
+  certificates = reader.list<Certificate>();
+  for (auto left = reader.get<size_t>(); left > 0; --left) undecided.push_back(read_region(reader));
+  sets = reader.get<std::int64_t>();
+  regions = reader.get<std::int64_t>();
+  newton_steps = reader.get<std::int64_t>();
+  depth = reader.get<int>();
+}
+
+std::string work_on_supports(const Network<double>& network, Reader& portion,
+                             const Execution& execution) {
+  FaceSearchOptions options;
+  options.single_precision = portion.get<bool>();
+  options.max_regions = portion.get<std::int64_t>();
+  const auto seconds = portion.get<double>(), share = portion.get<double>();
+  const auto states = portion.list<double>();
+  const auto certificates = portion.list<Certificate>();
+  std::vector<Members> above(portion.get<size_t>());
+  for (Members& each : above) each = portion.list<ptrdiff_t>();
+  const auto tasks = portion.list<Pair>();
+  const SupportProblem problem(network, states, certificates, options.single_precision, execution);
+  // Supports are those of one share: a proof must not mix two.
+  if (problem.share != share)
+    throw std::runtime_error("portion: this machine rounds other than the one it comes from");
+  Writer answer;
+  SupportSearch(problem, options, seconds, execution)
+      .run_portion(tasks, std::move(above))
+      .write(answer);
+  return answer.take();
 }
 
 }  // namespace hopfix

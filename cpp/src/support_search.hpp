@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "archive.hpp"
 #include "hopfix/certificate.hpp"
 #include "hopfix/face_search.hpp"
 #include "hopfix/network.hpp"
@@ -38,6 +39,9 @@ struct SupportProof {
   std::vector<UndecidedRegion> undecided;  // empty: complete
   std::int64_t sets = 0, regions = 0, newton_steps = 0;
   int depth = 0;
+
+  void write(Writer& writer) const;
+  void read(Reader& reader);
 };
 
 // known: certified points. `seconds` are left. Stops at the first blocks of sets with one that

@@ -207,4 +207,21 @@ double SymmetricContractor::reach(const Box& box, const std::vector<double>& sta
   return reach_from(network_, of_all_patterns(box), state);
 }
 
+void SymmetricContractor::write(const Box& box, Writer& writer) const {
+  writer.put(box.above);
+  writer.put(box.first);
+  writer.put(box.last);
+  writer.put(box.weights.bounds());
+}
+
+SymmetricContractor::Box SymmetricContractor::read(Reader& reader) const {
+  auto above = reader.list<ptrdiff_t>();
+  const auto first = reader.get<ptrdiff_t>(), last = reader.get<ptrdiff_t>();
+  PatternGroups now = groups(above);
+  WeightForm form(network_, gram_, now);
+  return {std::move(above), first, last,
+          std::make_shared<const GroupedForm>(GroupedForm{std::move(now), std::move(form)}),
+          WeightBox(reader.list<double>())};
+}
+
 }  // namespace hopfix

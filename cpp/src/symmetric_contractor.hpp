@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "exchangeable.hpp"
 #include "weight_contractor.hpp"
 
@@ -45,6 +46,8 @@ class SymmetricContractor {
   double width(const Box& box) const { return box.weights.width(); }
   std::vector<double> middle(const Box& box) const;
   double reach(const Box& box, const std::vector<double>& state) const;
+  void write(const Box& box, Writer& writer) const;
+  Box read(Reader& reader) const;
 
  private:
   std::size_t first_open(const Box& box) const;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "hopfix/network.hpp"
@@ -20,7 +21,12 @@ class WeightBox {
     std::fill_n(log_lo(), n, -std::numeric_limits<double>::infinity());
   }
 
+  // From the bounds() of another.
+  explicit WeightBox(std::vector<double> bounds)
+      : n_(static_cast<std::ptrdiff_t>(bounds.size() / 4)), bounds_(std::move(bounds)) {}
+
   std::ptrdiff_t size() const { return n_; }
+  const std::vector<double>& bounds() const { return bounds_; }
   double* lo() { return bounds_.data(); }
   double* hi() { return bounds_.data() + n_; }
   double* log_lo() { return bounds_.data() + 2 * n_; }

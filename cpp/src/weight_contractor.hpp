@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive.hpp"
 #include "hopfix/network.hpp"
 #include "weight_box.hpp"
 #include "weight_form.hpp"
@@ -66,6 +67,9 @@ class WeightContractor {
   double reach(const Box& box, const std::vector<double>& state) const {
     return reach_from(network_, box, state);
   }
+
+  void write(const Box& box, Writer& writer) const { writer.put(box.bounds()); }
+  Box read(Reader& reader) const { return Box(reader.list<double>()); }
 
  private:
   const Network<double>& network_;

@@ -4,6 +4,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+# Of portions of work: answers, b"" for those given up, and the exception that made it give up.
+_Delegate: TypeAlias = Callable[[list[bytes]], tuple[list[bytes], BaseException | None]]
+
 # The metaclass of all classes that pybind11 makes, and what it gives an enumeration.
 class _Bound(type): ...
 
@@ -172,6 +175,15 @@ def solve_fixed_point_adjoint(
     cotangents: NDArray[np.float64],
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def leading_directions(
+    network: Network64, states: NDArray[np.float64], threads: int
+) -> NDArray[np.float64]: ...
+def nearest_within(
+    states: NDArray[np.float64],
+    places: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.int64]: ...
 def certify(network: Network64, states: NDArray[np.float64], threads: int) -> dict[str, Any]: ...
 def brouwer_degree(
     network: Network64,
@@ -188,6 +200,7 @@ def fixed_points_by_starts(
     time_limit: float,
     single_precision: bool,
     progress: Callable[[int, int], object] | None,
+    delegate: _Delegate | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 
@@ -196,6 +209,7 @@ class CellForm(_Enumeration):
     weights: CellForm
     hull: CellForm
 
+def work_on_portion(network: Network64, portion: bytes, threads: int) -> bytes: ...
 def plan_cells(network: Network64, form: CellForm) -> tuple[CellForm, float]: ...
 def fixed_points_by_cells(
     network: Network64,
@@ -206,6 +220,7 @@ def fixed_points_by_cells(
     symmetry: bool,
     single_precision: bool,
     progress: Callable[[int, int], object] | None,
+    delegate: _Delegate | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 def fixed_points_by_faces(
@@ -218,6 +233,7 @@ def fixed_points_by_faces(
     time_limit: float,
     single_precision: bool,
     progress: Callable[[int, int], object] | None,
+    delegate: _Delegate | None,
     threads: int,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 def follow_branches(
@@ -229,6 +245,7 @@ def follow_branches(
     max_steps: int,
     time_limit: float,
     progress: Callable[[int, int], object] | None,
+    delegate: _Delegate | None,
     threads: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool, BaseException | None]: ...
 def correct_states(
@@ -498,6 +515,8 @@ class AssociationOperands32(metaclass=_Bound):
         beta: NDArray[np.float32],
         max_steps: NDArray[np.int64],
         tolerance: NDArray[np.float64],
+        maps: NDArray[np.float32] | None,
+        shifts: NDArray[np.float32] | None,
     ) -> None: ...
 
 class AssociationOperands64(metaclass=_Bound):
@@ -511,6 +530,8 @@ class AssociationOperands64(metaclass=_Bound):
         beta: NDArray[np.float64],
         max_steps: NDArray[np.int64],
         tolerance: NDArray[np.float64],
+        maps: NDArray[np.float64] | None,
+        shifts: NDArray[np.float64] | None,
     ) -> None: ...
 
 def associate(
@@ -522,6 +543,15 @@ def associate(
     threads: int,
     team: int,
 ) -> int: ...
+def normalize_rows(
+    x: NDArray[np.floating[Any]],
+    eps: float,
+    y: NDArray[np.floating[Any]],
+    means: NDArray[np.floating[Any]],
+    inverses: NDArray[np.floating[Any]],
+    threads: int,
+    team: int,
+) -> None: ...
 def associate_adjoint(
     operands: AssociationOperands32 | AssociationOperands64,
     out: NDArray[np.floating[Any]],
@@ -531,8 +561,9 @@ def associate_adjoint(
     out_cotangents: NDArray[np.floating[Any]],
     query_gradient: NDArray[np.floating[Any]],
     pattern_gradient: NDArray[np.floating[Any]],
-    value_gradient: NDArray[np.floating[Any]],
+    value_gradient: NDArray[np.floating[Any]] | None,
     beta_gradient: NDArray[np.float64],
+    state_gradient: NDArray[np.floating[Any]] | None,
     threads: int,
     team: int,
 ) -> int: ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hopfix import _core
+from hopfix._executor import Delegate
 from hopfix.faces import CriticalFaces, critical_faces
 from hopfix.fixed_points import FixedPoints, Proof, Undecided, assemble
 
@@ -28,6 +29,7 @@ def search(
     max_count: int | None,
     time_limit: float | None,
     progress: Progress | None,
+    delegate: Delegate | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     """Follow every critical face to this beta; arguments are checked by `Hopfield.fixed_points`."""
     started = time.monotonic()
@@ -62,6 +64,7 @@ def search(
         max(left_over, 1e-3) if interruption is None else 1e-3,
         network.dtype == np.float32,
         progress if interruption is None else None,
+        delegate if interruption is None else None,
         network._threads,
     )
     left = [Undecided(*region) for region in _regions(columns["undecided"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_states
+from hopfix._executor import delegate_to
 from hopfix._logit_terms import LogitTerms
 from hopfix._search import Progress
 from hopfix.branches import Branch, Branches, BranchEvent
@@ -32,17 +34,21 @@ def follow(
     max_steps: int,
     time_limit: float | None,
     progress: Progress | None,
+    executor: Executor | None = None,
 ) -> Branches:
     """Follow the branches; arguments but `fixed_points` are checked by `Hopfield.follow`."""
     began = time.monotonic()
-    if fixed_points is None:
-        try:
-            fixed_points = network.fixed_points(time_limit=time_limit)
-        except KeyboardInterrupt as error:
-            nothing = Branches(network, beta_to, (), (), terms=terms, cut_short=True)
-            error.partial = nothing  # type: ignore[attr-defined]
-            raise
-    states = _starts(network, fixed_points)
+    try:
+        if fixed_points is None:
+            fixed_points = network.fixed_points(time_limit=time_limit, executor=executor)
+        states = _starts(network, fixed_points)
+    except BaseException as error:
+        # Of Ctrl-C, and of what the executor raises during the search.
+        found = getattr(error, "partial", None)
+        if found is not None or isinstance(error, KeyboardInterrupt):
+            known = fixed_points if found is None else found
+            error.partial = not_followed(network, beta_to, known, terms)  # type: ignore[attr-defined]
+        raise
     left = math.inf
     if time_limit is not None:
         left = max(time_limit - (time.monotonic() - began), 1e-3)
@@ -55,6 +61,7 @@ def follow(
         max_steps,
         left,
         progress,
+        delegate_to(executor, network, None if time_limit is None else left),
         network._threads,
     )
     result = Branches(
@@ -72,6 +79,31 @@ def follow(
     return result
 
 
+def not_followed(network: Hopfield, beta_to: float, found: object, terms: LogitTerms) -> Branches:
+    """Where nothing was followed yet: a branch of one point for each of the starts, if listed."""
+    branches: tuple[Branch, ...] = ()
+    if isinstance(found, FixedPoints):
+        branches = tuple(_single(found, k) for k in range(len(found)))
+    return Branches(network, beta_to, branches, (), terms=terms, cut_short=True)
+
+
+def _single(found: FixedPoints, k: int) -> Branch:
+    states = found.states[k : k + 1]
+    return Branch(
+        beta=np.array([found.network.beta]),
+        states=states,
+        energy=found.energy[k : k + 1].astype(np.float64),
+        morse_index=found.morse_index[k : k + 1],
+        arclength=np.zeros(1),
+        events=(),
+        places=np.empty(0, np.int64),
+        starts=(k,),
+        ends=("interrupted", "interrupted"),
+        _log_beta_slopes=np.zeros(1),
+        _state_slopes=np.zeros(states.shape),
+    )
+
+
 def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The given states in double precision, which must be fixed points of the network."""
     raw = given.states if isinstance(given, FixedPoints) else given
@@ -83,7 +115,8 @@ def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArra
         at = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"fixed_points: state {at} is not a fixed point of this network at beta="
-            f"{network.beta:g} (the update moves it by {residuals[at]:.3g})"
+            f"{network.beta:g} (the update moves it by {residuals[at]:.3g}), need fixed points at "
+            "that beta: retrieve from it, or leave fixed_points out"
         )
     return states.astype(np.float64)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from hopfix import _closed_form, _core, _face_search
+from hopfix._executor import Delegate, delegate_to
 from hopfix.fixed_points import FixedPoints, Proof, Undecided, assemble
 
 if TYPE_CHECKING:
@@ -48,15 +50,17 @@ def search(
     symmetry: bool,
     seed: int,
     progress: Progress | None,
+    executor: Executor | None,
 ) -> FixedPoints:
     """Run the named search; arguments are checked by `Hopfield.fixed_points`."""
     n = network.patterns.shape[0]
     if method == "auto" and n <= _AUTO_CLOSED_FORM_UP_TO and _closed_form.applies(network):
         method = "closed_form"
     interruption: BaseException | None
+    delegate = delegate_to(executor, network, time_limit)
     if method == "auto":
         result, interruption = _auto(
-            network, form, max_boxes, max_count, time_limit, symmetry, seed, progress
+            network, form, max_boxes, max_count, time_limit, symmetry, seed, progress, delegate
         )
     elif method == "closed_form":
         result, interruption = _closed_form.search(
@@ -64,14 +68,14 @@ def search(
         )
     elif method == "cells":
         result, interruption = _cells(
-            network, form, max_boxes, max_count, time_limit, symmetry, progress
+            network, form, max_boxes, max_count, time_limit, symmetry, progress, delegate
         )
     elif method == "faces":
         result, interruption = _face_search.search(
-            network, max_face, max_boxes, max_count, time_limit, progress
+            network, max_face, max_boxes, max_count, time_limit, progress, delegate
         )
     else:
-        result, interruption = _starts(network, max_count, time_limit, seed, progress)
+        result, interruption = _starts(network, max_count, time_limit, seed, progress, delegate)
     if interruption is not None:
         # Ctrl-C is still Ctrl-C, but what was found is not lost.
         interruption.partial = result  # type: ignore[attr-defined]
@@ -88,6 +92,7 @@ def _auto(
     symmetry: bool,
     seed: int,
     progress: Progress | None,
+    delegate: Delegate | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     """Search exhaustively if that ends soon, from starts otherwise.
 
@@ -104,13 +109,14 @@ def _auto(
             time_limit,
             symmetry,
             progress,
+            delegate,
         )
         out_of_reach = {_core.reason_box_limit, _core.reason_precision}
         if interruption is not None or not out_of_reach & {x.reason for x in result.undecided}:
             return result, interruption
         if time_limit is not None:
             time_limit = max(time_limit - (time.monotonic() - started), 1e-3)
-    return _starts(network, max_count, time_limit, seed, progress)
+    return _starts(network, max_count, time_limit, seed, progress, delegate)
 
 
 def _boxes_worth_trying(network: Hopfield, form: str) -> int:
@@ -129,6 +135,7 @@ def _starts(
     time_limit: float | None,
     seed: int,
     progress: Progress | None,
+    delegate: Delegate | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     columns, interruption = _core.fixed_points_by_starts(
         network._core64,
@@ -137,6 +144,7 @@ def _starts(
         np.inf if time_limit is None else time_limit,
         network.dtype == np.float32,
         progress,
+        delegate,
         network._threads,
     )
     cut = Undecided(None, "the search was cut short (time_limit, max_count or an interruption)")
@@ -158,6 +166,7 @@ def _cells(
     time_limit: float | None,
     symmetry: bool,
     progress: Progress | None,
+    delegate: Delegate | None,
 ) -> tuple[FixedPoints, BaseException | None]:
     columns, interruption = _core.fixed_points_by_cells(
         network._core64,
@@ -168,6 +177,7 @@ def _cells(
         symmetry,
         network.dtype == np.float32,
         progress,
+        delegate,
         network._threads,
     )
     left = tuple(Undecided(state, reason, radius) for state, radius, reason in columns["undecided"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_faces, as_float_array, as_integer, as_patterns, as_positive, as_real
+from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
+from hopfix._executor import as_executor, in_parts
 from hopfix._interchange import interchange
 from hopfix._sampled_faces import SHRINKS, sampled_beta
 
@@ -23,7 +26,7 @@ _METHODS = ("exact", "sampled", "lemma")
 
 
 @dataclass(frozen=True, eq=False)
-class FaceRegion:
+class FaceRegion(Comparable):
     """A shrunk face, thickened by a ball across it.
 
     Attributes:
@@ -47,7 +50,7 @@ class FaceRegion:
 
 
 @dataclass(frozen=True, eq=False)
-class BetaCertificate:
+class BetaCertificate(Comparable):
     """All that is needed to check a sufficient beta again; see hopfix/sufficient_beta.hpp.
 
     Every row of the arrays is a probability vector over the m patterns of the face (up to a
@@ -118,7 +121,7 @@ def _shaped(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class SufficientBeta:
+class SufficientBeta(Comparable):
     """The answer of :func:`sufficient_beta` for one face.
 
     Attributes:
@@ -163,6 +166,7 @@ def sufficient_beta(
     n_samples: int = 200,
     seed: int = 0,
     num_threads: int | None = None,
+    executor: Executor | None = None,
 ) -> Any:
     """Return a beta from which on a face of m >= 2 patterns has an unstable fixed point.
 
@@ -201,6 +205,8 @@ def sufficient_beta(
         n_samples: for "sampled", points of each facet.
         seed: for "sampled".
         num_threads: as in `Hopfield`; the result does not depend on it.
+        executor: any `concurrent.futures.Executor`, which is given up to 64 parts of the faces
+            ("exact" and "lemma"; "sampled" is worked on here).
 
     Returns:
         A `SufficientBeta`, or a list of K.
@@ -222,6 +228,7 @@ def sufficient_beta(
     alpha = None if shrink is None else as_positive("shrink", shrink)
     if alpha is not None and alpha >= 1:
         raise ValueError(f"shrink: got {alpha}, need a number between 0 and 1, exclusive")
+    worker = as_executor(executor)
     if method == "sampled":
         if certify:
             raise ValueError("certify: got True, need False with method 'sampled', an estimate")
@@ -235,10 +242,9 @@ def sufficient_beta(
             for row in faces
         ]  # fmt: skip
     else:
-        found = _core.sufficient_betas(
-            checked, faces, bool(isolated), method == "lemma", alpha or 0.0,
-            resolve_threads(num_threads),
-        )  # fmt: skip
+        options = (bool(isolated), method == "lemma", alpha or 0.0, resolve_threads(num_threads))
+        parts = in_parts(worker, _core.sufficient_betas, faces, (checked,), options)
+        found = [fields for part in parts for fields in part]
         answers = [
             _proved(checked, row, isolated, method, certify, fields)
             for row, fields in zip(faces, found, strict=True)
@@ -253,7 +259,7 @@ def _as_betas(betas: npt.ArrayLike | None) -> Floats:
     if grid.ndim != 1 or grid.size == 0:
         raise ValueError(f"betas: got shape {grid.shape}, need (B,), not empty")
     if not (np.isfinite(grid).all() and grid[0] > 0 and (np.diff(grid) > 0).all()):
-        raise ValueError("betas: need finite numbers > 0, ascending")
+        raise ValueError(f"betas: got {grid}, need finite numbers > 0, ascending")
     return grid
 
 

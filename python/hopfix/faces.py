@@ -19,6 +19,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -39,6 +40,7 @@ from hopfix._arrays import (
 )
 from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
+from hopfix._executor import as_executor, in_parts
 from hopfix._interchange import in_callers_kind, interchange
 from hopfix._max_entropy import Hull, max_entropy_weights
 from hopfix._sampled_faces import sampled_margin
@@ -182,14 +184,24 @@ class CriticalFaces:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the faces and their patterns to an .npz file, replacing `path` in one step."""
+        """Write the faces and their patterns to an .npz file, replacing `path` in one step.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is left as it was.
+        """
         from hopfix._face_files import save
 
         save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CriticalFaces:
-        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: it is damaged or of another kind; the path is named.
+            MemoryError: it claims more than the machine has.
+        """
         from hopfix._face_files import load
 
         return load(path)
@@ -337,7 +349,11 @@ class CipsMargin(Comparable):
 
 @interchange
 def cips_margin(
-    patterns: npt.ArrayLike, face: npt.ArrayLike, *, num_threads: int | None = None
+    patterns: npt.ArrayLike,
+    face: npt.ArrayLike,
+    *,
+    num_threads: int | None = None,
+    executor: Executor | None = None,
 ) -> CipsMargin:
     """Return min over xi in conv(x_I) of [max_{i in I} x_i . xi - max_{j not in I} x_j . xi].
 
@@ -348,6 +364,7 @@ def cips_margin(
         patterns: (N, d); the theory assumes distinct unit vectors, the margin does not.
         face: (m,) distinct indices, or (K, m) for K faces at once.
         num_threads: as in `Hopfield`; the result does not depend on it.
+        executor: any `concurrent.futures.Executor`, which is given up to 64 parts of the faces.
 
     Example:
         >>> triangle = [[0.0, 0.0], [2.0, 0.0], [1.0, 0.2]]
@@ -358,7 +375,9 @@ def cips_margin(
     """
     checked = np.ascontiguousarray(as_patterns("patterns", patterns), dtype=np.float64)
     faces, single = as_faces(face, len(checked))
-    lower, upper = _core.cips_margins(checked, faces, resolve_threads(num_threads))
+    threads = resolve_threads(num_threads)
+    parts = in_parts(as_executor(executor), _core.cips_margins, faces, (checked,), (threads,))
+    lower, upper = (np.concatenate(column) for column in zip(*parts, strict=True))
     middle = np.where(lower > 0, lower, np.nan)
     finite = np.isfinite(lower) & np.isfinite(upper)
     middle[finite] = 0.5 * lower[finite] + 0.5 * upper[finite]
@@ -374,10 +393,12 @@ def is_cips(
     delta: float = 0.0,
     *,
     num_threads: int | None = None,
+    executor: Executor | None = None,
 ) -> Any:
     """Return whether the margin is proved to exceed ``delta`` >= 0: a bool, or (K,) of them.
 
-    A margin within rounding of ``delta`` (see :class:`CipsMargin`) gives False.
+    A margin within rounding of ``delta`` (see :class:`CipsMargin`) gives False. The other arguments
+    are those of :func:`cips_margin`.
 
     Example:
         >>> bool(hopfix.faces.is_cips(np.eye(3), [0, 1]))
@@ -385,5 +406,5 @@ def is_cips(
         >>> hopfix.faces.is_cips(np.eye(3), [[0, 1], [0, 2]], delta=0.9)
         array([False, False])
     """
-    answer = cips_margin(patterns, face, num_threads=num_threads)
+    answer = cips_margin(patterns, face, num_threads=num_threads, executor=executor)
     return answer.lower > as_nonnegative("delta", delta)

@@ -21,8 +21,9 @@ from hopfix._arrays import (
     as_states,
     as_vector,
 )
+from hopfix._comparable import same
 from hopfix._config import resolve_threads
-from hopfix._executor import as_executor, map_in_order
+from hopfix._executor import MOST_PARTS, as_executor, map_in_order
 from hopfix._follow import follow
 from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
@@ -33,10 +34,9 @@ from hopfix._results import Certificates, Retrieval, certificates_from
 from hopfix._search import FORMS, Progress, search
 from hopfix._similarity import model_of, squared_distance_log_weights
 from hopfix.branches import Branches
-from hopfix.fixed_points import FixedPoints, transfer
+from hopfix.fixed_points import FixedPoints, in_network
 
 _METHODS = ("auto", "cells", "faces", "starts", "closed_form")
-_MOST_PARTS = 64  # of queries, for an executor
 _VARIABLES = ("states", "patterns", "beta", "log_weights")
 # Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
 _SINGULAR = 1e-12
@@ -163,6 +163,21 @@ class Hopfield:
             "num_threads": self._threads,
         }
         return rebuild, (type(self), (self._patterns, self._beta), options)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one is made of equal arguments, whatever its threads."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return same(self._arguments(), other._arguments())
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.patterns.shape), self._beta))
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """What makes a network equal to this one."""
+        _, (_, arguments, options) = self.__reduce__()
+        options = {**options, "log_weights": self.log_weights, "num_threads": None}
+        return (*arguments, *(options[name] for name in sorted(options)))
 
     @property
     def patterns(self) -> FloatArray:
@@ -301,7 +316,11 @@ class Hopfield:
 
     @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
-        """Return f(ξ), shape (..., d): one step of retrieval, one head of attention."""
+        """Return f(ξ), shape (..., d): one step of retrieval, one head of attention. O(Nd) a state.
+
+        Raises:
+            TypeError, ValueError: naming the argument, also where a result overflows the dtype.
+        """
         return self._apply("update", states)
 
     @interchange
@@ -502,7 +521,7 @@ class Hopfield:
         if singular.any():
             raise ValueError(
                 f"states: I − J is singular at {_places(singular)} (degenerate fixed points), "
-                "so they have no derivative"
+                "so they have no derivative; leave these states out"
             )
         gradients = {
             name: value.astype(self.dtype)
@@ -598,7 +617,7 @@ class Hopfield:
         if worker is None:
             columns = _retrieve(self, flat, steps, tolerance)
         else:
-            size = -(-len(flat) // _MOST_PARTS)
+            size = -(-len(flat) // MOST_PARTS)
             firsts = range(0, len(flat), size)
             tasks = [(self, flat[first : first + size], steps, tolerance) for first in firsts]
             parts = map_in_order(worker, _retrieve, tasks)
@@ -654,6 +673,7 @@ class Hopfield:
         symmetry: bool = True,
         seed: int = 0,
         progress: Progress | None = None,
+        executor: Executor | None = None,
     ) -> FixedPoints:
         """Find fixed points of every Morse index.
 
@@ -689,6 +709,10 @@ class Hopfield:
             seed: of the random starts; the result depends on nothing else.
             progress: called now and then as progress(done, total) in this thread ("cells":
                 boxes examined, and boxes known so far); an exception it raises ends the search.
+            executor: any `concurrent.futures.Executor`, which is given portions of the work, each
+                with this network: boxes with what is below them, proofs included, Newton from
+                starts and faces, sets of patterns. The list is that without one, to the bit where
+                the machines have one instruction-set level; what limits cut short may differ.
 
         "faces" takes the patterns' limit for offsets b/β, so that mean shift is covered. Newton
         from a face runs on its weights and those felt beside them, O(Nd + m³) a step. What is
@@ -713,7 +737,8 @@ class Hopfield:
             A search that was cut short is "unknown".
 
         Raises:
-            KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`.
+            KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`; so does
+                what the executor raises, as `BrokenExecutor` where a worker died.
             MemoryError: a closed form of more than 8 GiB.
 
         Example:
@@ -748,15 +773,9 @@ class Hopfield:
             symmetry=bool(symmetry),
             seed=as_integer("seed", seed, 0) % 2**64,
             progress=progress,
+            executor=as_executor(executor),
         )
-        if image is self:
-            return run()
-        try:
-            return transfer(run(), self)
-        except BaseException as error:
-            if isinstance(found := getattr(error, "partial", None), FixedPoints):
-                error.partial = transfer(found, self)  # type: ignore[attr-defined]
-            raise
+        return in_network(run, self)
 
     @interchange
     def follow(
@@ -768,6 +787,7 @@ class Hopfield:
         max_steps: int = 10_000,
         time_limit: float | None = None,
         progress: Progress | None = None,
+        executor: Executor | None = None,
     ) -> Branches:
         """Follow fixed points from this network's β to another, through folds and crossings.
 
@@ -792,13 +812,18 @@ class Hopfield:
             time_limit: stop after about this many seconds.
             progress: called now and then as progress(done, total) in this thread, with the number
                 of given points whose branch is known; an exception it raises ends the work.
+            executor: any `concurrent.futures.Executor`, which is given the branches to follow, up
+                to 32 at a time, and the search for fixed points; the result is that without one,
+                as in `fixed_points`.
 
         Returns:
             Branches, of `image` for a kernel. A step costs O(N r² + r³), r the dimension of the
             patterns' affine hull.
 
         Raises:
-            KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`.
+            KeyboardInterrupt: on Ctrl-C, with what was followed as its attribute `partial`; so does
+                what the executor raises. During the search for the default `fixed_points` that is
+                a branch of one point for each found.
 
         Example:
             >>> net = hopfix.Hopfield(np.eye(3), beta=8.0)
@@ -811,8 +836,9 @@ class Hopfield:
         image = self._landscape("follow")
         if self._model.similarity == "neg_sq_l2":
             raise ValueError(
-                'follow: does not exist for similarity "neg_sq_l2": its equivalent log-weights '
-                "b − β‖x‖² change with β"
+                'follow: does not exist for similarity "neg_sq_l2", whose equivalent log-weights '
+                "b − β‖x‖² change with β; follow net.image to 2*beta_to with "
+                "offsets=-(net.patterns**2).sum(axis=1) / 2 instead"
             )
         if image is not self and fixed_points is not None:
             given = fixed_points.states if isinstance(fixed_points, FixedPoints) else fixed_points
@@ -834,6 +860,7 @@ class Hopfield:
             max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             progress=progress,
+            executor=as_executor(executor),
         )
 
     def _residuals(self, states: FloatArray) -> npt.NDArray[np.float64]:
@@ -863,7 +890,7 @@ def _variables(wrt: object, known: Sequence[str]) -> tuple[str, ...]:
         if name not in known:
             raise ValueError(f"wrt: got {name!r}, need one of {', '.join(known)}")
         if name in names[:i]:
-            raise ValueError(f"wrt: got {name!r} twice")
+            raise ValueError(f"wrt: got {name!r} twice, need each name once")
     return tuple(names)
 
 

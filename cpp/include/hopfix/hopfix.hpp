@@ -10,11 +10,14 @@
 //                         critical_faces.hpp lists; face_newton.hpp for one of them
 //   newton.hpp implicit.hpp affine_hull.hpp       Newton's method; derivatives of fixed points
 //   continuation.hpp degree.hpp softmax_map.hpp   branches over beta; Brouwer degree; theory
+//   connections.hpp                               down the sides of saddles
 //   cips.hpp sufficient_beta.hpp                  from which beta on a face has a fixed point
 //   memory.hpp separation.hpp separation_kernel.hpp   other similarities and separations
 //   binary_hopfield.hpp continuous_hopfield.hpp       the classical networks
 //   attention_dynamics.hpp attention_network.hpp attention_orbit.hpp   mean fields of attention
+//   association.hpp row_norm.hpp                      the inner part of a Hopfield layer
 //   parallel.hpp isa.hpp large_pages.hpp              threads, instruction sets, memory
+//   portions.hpp          searches whose work is done by other processes or machines
 //
 // Arrays are row-major and the caller's; T is float or double; headers give shapes, accuracy and
 // cost. c_api.h is a part of this for C.
@@ -94,6 +97,7 @@
 #include "hopfix/certificate.hpp"
 #include "hopfix/checks.hpp"
 #include "hopfix/cips.hpp"
+#include "hopfix/connections.hpp"
 #include "hopfix/continuation.hpp"
 #include "hopfix/continuous_hopfield.hpp"
 #include "hopfix/critical_faces.hpp"
@@ -108,8 +112,10 @@
 #include "hopfix/network.hpp"
 #include "hopfix/newton.hpp"
 #include "hopfix/parallel.hpp"
+#include "hopfix/portions.hpp"
 #include "hopfix/random_features.hpp"
 #include "hopfix/retrieval.hpp"
+#include "hopfix/row_norm.hpp"
 #include "hopfix/separation.hpp"
 #include "hopfix/separation_kernel.hpp"
 #include "hopfix/softmax_map.hpp"

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <string>
+#include <vector>
 
 namespace hopfix {
 
@@ -22,14 +24,21 @@ struct Interrupted : std::exception {
 // all have: GOMP_parallel of the OpenMP run-time library of GCC.
 using Team = void (*)(void (*work)(void*), void* data, unsigned threads, unsigned flags);
 
+// Works on portions of a search somewhere else and returns the answers of work_on_portion
+// (portions.hpp), in the order of the portions; "" for those that it gave up, as the search then
+// does. Called by the calling thread.
+using Delegate = std::function<std::vector<std::string>(const std::vector<std::string>& portions)>;
+
 // How to run: the number of threads (the caller included) and, optionally, a function that the
-// calling thread asks about every 20 ms whether to stop. With a team, loops run on its threads
+// calling thread asks about every 20 ms whether to stop, between its bodies and while it waits for
+// the other threads. With a team, loops run on its threads
 // instead of the pool's: where the caller's other work keeps a pool of its own spinning, two pools
-// would get in each other's way.
+// would get in each other's way. With a delegate, searches hand it what is worth the way.
 struct Execution {
   int threads = 1;
   std::function<bool()> stop_requested;
   Team team = nullptr;
+  Delegate delegate = nullptr;
 };
 
 // CPUs in the affinity mask of the process.

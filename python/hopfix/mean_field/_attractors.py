@@ -134,7 +134,8 @@ def periodic_orbit(
         if not np.abs(window).max() < 1e3:
             break
     raise ValueError(
-        f"state: Newton's method finds no cycle of period {length} near it (residual {last:.2g})"
+        f"state: Newton's method finds no cycle of period {length} near it (residual {last:.2g}); "
+        "start from a state that has settled, see AttentionMeanField.simulate"
     )
 
 
@@ -150,7 +151,7 @@ def certify_orbit(model: AttentionMeanField, orbit: PeriodicOrbit) -> PeriodicOr
     """
     p, m, context = orbit.period, model.features, model.context
     if p % forcing_period(model):
-        raise ValueError(f"orbit: its period {p} is no multiple of {forcing_period(model)}")
+        raise ValueError(f"orbit: got period {p}, need a multiple of {forcing_period(model)}")
     # Windows before each step, newest first; a short cycle fills them more than once.
     ages = np.arange(p)[:, None] - 1 - np.arange(context)
     windows = np.ascontiguousarray(orbit.attention[ages % p])

@@ -53,7 +53,10 @@ def as_class_weights(given: npt.ArrayLike | None, count: int) -> Array:
         raise ValueError(f"class_weights: got shape {weights.shape}, need ({count},)")
     require_finite("class_weights", weights)
     if not ((weights >= 0).all() and abs(weights.sum() - 1) <= 1e-9):
-        raise ValueError("class_weights: need numbers >= 0 with sum 1")
+        raise ValueError(
+            f"class_weights: got sum {weights.sum():.17g} and least {weights.min():g}, "
+            "need numbers >= 0 with sum 1"
+        )
     return weights
 
 
@@ -69,11 +72,13 @@ def position_fields(given: Sequence[npt.ArrayLike] | None, features: int, contex
     if given is None:
         return np.zeros((context, 4 * features))
     if isinstance(given, (str, bytes)) or len(given) != 4:
-        raise ValueError("positions: need (P_o, P_v, P_q, P_k)")
+        raise ValueError(f"positions: got {len(given)}, need four: (P_o, P_v, P_q, P_k)")
     matrices = [as_float_array("positions", matrix).astype(np.float64) for matrix in given]
     shape = matrices[0].shape
     if any(matrix.ndim != 2 or matrix.shape != shape for matrix in matrices):
-        raise ValueError("positions: need four matrices of equal shape (M, n)")
+        raise ValueError(
+            f"positions: got shapes {[m.shape for m in matrices]}, need four of one shape (M, n)"
+        )
     units = shape[1]
     if shape[0] != features or units == 0 or 2**units < context:
         raise ValueError(
@@ -119,5 +124,7 @@ def as_parameters(
     if not (rows[1] >= 0).all():
         raise ValueError(f"gammas: got {rows[1].min():g}, need numbers >= 0")
     if not ((rows[2] >= 0) & (rows[2] <= 1)).all():
-        raise ValueError("position_weights: got numbers outside [0, 1]")
+        raise ValueError(
+            f"position_weights: got {rows[2].min():g} to {rows[2].max():g}, need 0 to 1"
+        )
     return np.stack(rows)

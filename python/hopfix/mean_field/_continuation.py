@@ -214,7 +214,10 @@ def follow_orbit(
     forward[-1] = 1.0 if target > model.beta else -1.0
     point = curve.correct(unknowns, forward)
     if point is None:
-        raise ValueError("orbit: not a cycle of this network, or a degenerate one")
+        raise ValueError(
+            "orbit: not a cycle of this network, or a degenerate one; need one of "
+            "periodic_orbit at the same parameters"
+        )
     points, events, step, end = [point], [], _STEP, "the most steps were made"
     for _ in range(most):
         before = points[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
+from hopfix._executor import as_executor
 from hopfix.mean_field._columns import (
     as_class_weights,
     as_matrices,
@@ -251,7 +253,7 @@ class AttentionMeanField:
         gamma: float | None = None,
         position_weight: float | None = None,
     ) -> AttentionMeanField:
-        """Return the same network with other parameters."""
+        """Return the same network with other parameters, checked likewise; None keeps one."""
         model = type(self).__new__(type(self))
         model.__dict__.update(self.__dict__)
         if beta is not None:
@@ -261,7 +263,10 @@ class AttentionMeanField:
         if position_weight is not None:
             model._weight = as_position_weight(position_weight)
             if model._weight > 0 and not self._system.has_positions:
-                raise ValueError("position_weight: the network has no position units")
+                raise ValueError(
+                    f"position_weight: got {model._weight:g}, need 0: the network has no "
+                    "position units, make one with positions"
+                )
         return model
 
     def _with_shares(self, shares: Array) -> AttentionMeanField:
@@ -288,7 +293,9 @@ class AttentionMeanField:
         from correlations.
         """
         if self._from_correlations:
-            raise ValueError("field_covariance: correlations do not tell it")
+            raise ValueError(
+                "field_covariance: correlations do not tell it, need a model of weight matrices"
+            )
         values = as_float_array("attention", attention).astype(np.float64)
         if values.shape != (self.features,):
             raise ValueError(f"attention: got shape {values.shape}, need ({self.features},)")
@@ -310,7 +317,7 @@ class AttentionMeanField:
         return State(generator.uniform(-1, 1, (self._context, self.features)))
 
     def step(self, state: State) -> State:
-        """Return the state one step later."""
+        """Return the `State` one step later, for any state that can be continued."""
         return self._simulate([state], 1, 1, _core.AttentionOutput.nothing, None)[1][0]
 
     def simulate(
@@ -328,6 +335,13 @@ class AttentionMeanField:
             start: where from; default `first_token()`.
             discard: first steps that are not kept.
             progress: called with (steps done, steps in all), in units of blocks.
+
+        Returns:
+            Simulation of steps − discard steps, float64. The cost is that of the class a step.
+
+        Raises:
+            TypeError, ValueError: naming the argument.
+            KeyboardInterrupt: on Ctrl-C; nothing is kept.
         """
         count, dropped = as_steps(steps, discard)
         begin = self.first_token() if start is None else start
@@ -406,6 +420,7 @@ class AttentionMeanField:
         gammas: npt.ArrayLike | None = None,
         position_weights: npt.ArrayLike | None = None,
         progress: Progress | None = None,
+        executor: Executor | None = None,
     ) -> Bifurcation:
         """Follow trajectories at many parameters, in the lanes of vectors and in threads.
 
@@ -421,11 +436,21 @@ class AttentionMeanField:
             count: exponents wanted, the largest ones; default all L·M.
             gammas: (n,) γ; default the network's.
             position_weights: (n,) ε; default the network's.
-            progress: as in `simulate`.
+            progress: as in `simulate`; with an executor (parameters done, parameters in all).
+            executor: any `concurrent.futures.Executor`, which is given up to 64 parts of the
+                parameters, each with this network; the result is the same to the bit.
+
+        Returns:
+            Bifurcation; its trajectories are those of `simulate`, to the bit.
+
+        Raises:
+            TypeError, ValueError: naming the argument.
+            KeyboardInterrupt: on Ctrl-C; nothing is kept, but see `hopfix.mean_field.sweep`.
         """
+        worker = as_executor(executor)
         options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
         parameters = self._sweep(betas, gammas, position_weights)
-        return bifurcation(self, parameters, options, start, progress)
+        return bifurcation(self, parameters, options, start, progress, worker)
 
     def _sweep(
         self,
@@ -436,7 +461,10 @@ class AttentionMeanField:
         """Parameters (3, n), checked."""
         parameters = as_parameters(betas, gammas, position_weights, self._gamma, self._weight)
         if parameters[2].any() and not self._system.has_positions:
-            raise ValueError("position_weights: the network has no position units")
+            raise ValueError(
+                f"position_weights: got up to {parameters[2].max():g}, need 0: the network has "
+                "no position units, make one with positions"
+            )
         return parameters
 
     def _parameters(self, count: int) -> Array:

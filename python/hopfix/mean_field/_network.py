@@ -145,9 +145,13 @@ class AttentionNetwork:
                 for name in ("attention", "values", "keys")
             ]
             if any(r.ndim != 2 or r.shape[1] != model.features for r in rows) or not len(rows[0]):
-                raise ValueError(f"start: need arrays of shape (steps, {model.features})")
+                shapes = [r.shape for r in rows]
+                raise ValueError(f"start: got shapes {shapes}, need (steps, {model.features})")
             if any(len(r) != len(rows[0]) or len(r) > model.context for r in rows):
-                raise ValueError(f"start: need arrays of equal length, at most {model.context}")
+                lengths = [len(r) for r in rows]
+                raise ValueError(
+                    f"start: got {lengths} steps, need one number of at most {model.context}"
+                )
             for r in rows:
                 require_finite("start", r)
             place = as_integer("start.position", start.position, 0, model.context - 1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import as_integer
+from hopfix._comparable import Comparable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class State(Comparable):
     """Where a trajectory stands: all that its continuation needs.
 
     Attributes:
@@ -35,7 +36,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Simulation:
+class Simulation(Comparable):
     """T steps of one trajectory; row t of each array belongs to the same step.
 
     Attributes:
@@ -62,7 +63,7 @@ class Simulation:
 
 
 @dataclass(frozen=True, eq=False)
-class LyapunovExponents:
+class LyapunovExponents(Comparable):
     """Lyapunov exponents of one trajectory of the map on (A_t, …, A_{t−L+1}).
 
     Attributes:
@@ -124,7 +125,7 @@ class Sensitivities(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Bifurcation:
+class Bifurcation(Comparable):
     """Trajectories at n parameters.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer
+from hopfix._executor import MOST_PARTS, map_in_order
 from hopfix._files import open_archive, replace_archive
 from hopfix.mean_field._attractors import forcing_period
 from hopfix.mean_field._columns import as_steps
@@ -53,6 +55,7 @@ def bifurcation(
     options: SweepOptions,
     start: State | None,
     progress: Progress | None,
+    executor: Executor | None = None,
 ) -> Bifurcation:
     """Trajectories at parameters (3, n); see `AttentionMeanField.bifurcation`."""
     steps, discard, wanted = options
@@ -60,6 +63,46 @@ def bifurcation(
         least = max(discard, model.context) + SHORTEST
         raise ValueError(f"steps: got {steps}, need at least {least} for Lyapunov exponents")
     begin = published_start(model, parameters, steps) if start is None else start
+    count = parameters.shape[1]
+    if executor is None or count == 1:
+        return _here(model, parameters, options, begin, progress)
+    size = -(-count // MOST_PARTS)
+    tasks = [
+        (model, np.ascontiguousarray(parameters[:, first : first + size]), options, begin, None)
+        for first in range(0, count, size)
+    ]
+
+    def report(done: int, total: int) -> None:
+        if progress is not None:
+            progress(min(done * size, count), count)
+
+    return _joined(map_in_order(executor, _here, tasks, report))
+
+
+def _joined(parts: list[Bifurcation]) -> Bifurcation:
+    """One of all parameters, in the order of the parts."""
+    exponents = [part.exponents for part in parts if part.exponents is not None]
+    errors = [part.error for part in parts if part.error is not None]
+    return Bifurcation(
+        betas=np.concatenate([part.betas for part in parts]),
+        gammas=np.concatenate([part.gammas for part in parts]),
+        position_weights=np.concatenate([part.position_weights for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
+        exponents=np.concatenate(exponents) if exponents else None,
+        error=np.concatenate(errors) if errors else None,
+        final_states=tuple(state for part in parts for state in part.final_states),
+        forcing_period=parts[0].forcing_period,
+    )
+
+
+def _here(
+    model: AttentionMeanField,
+    parameters: Array,
+    options: SweepOptions,
+    begin: State,
+    progress: Progress | None,
+) -> Bifurcation:
+    steps, discard, wanted = options
     middle: Any = [begin] * parameters.shape[1]
     nothing = _core.AttentionOutput.nothing
     if discard:
@@ -178,7 +221,10 @@ def sweep(
         paths.append(path)
         if path.exists():
             if _load(path)[1] != key:
-                raise ValueError(f"directory: {path} belongs to another sweep")
+                raise ValueError(
+                    f"directory: {path} belongs to another sweep, need an empty directory or one "
+                    "of the same arguments"
+                )
         else:
             if begin is None:
                 begin = published_start(model, parameters, options.steps)

@@ -81,7 +81,9 @@ class System:
         if values.shape != (self.columns,):
             raise ValueError(f"token: got shape {values.shape}, need ({self.columns},)")
         if not (np.abs(values) <= 1).all():
-            raise ValueError("token: got numbers outside [−1, 1]")
+            raise ValueError(
+                f"token: got {values.min():g} to {values.max():g}, need numbers from -1 to 1"
+            )
         return values
 
     def window(self, states: Sequence[State]) -> tuple[Array, Array | None]:
