@@ -12,6 +12,12 @@ steps are written with matmul and softmax, or, "by states", with SDPA until no s
 than 1e-4, whichever is faster. Its derivative goes through every update. "forward" is without
 gradients, "training" is forward and backward, to inputs and parameters. Parameters are normal with
 a deviation of 0.6/√size, with which associations neither average all nor pick one.
+
+"of floor" is the time that the multiply-adds of a row take at the rate of a large product of
+torch, over that of hopfix (both the best): projections, with two more products each in training,
+or what takes their place where patterns need none; 2 D a pair and association, 5 D more in
+training, where logits are formed anew; exponentials, at 8 multiply-adds. Iterations to convergence
+take as many as it takes.
 """
 
 from __future__ import annotations
@@ -151,8 +157,40 @@ def competitors(
     return runs
 
 
+def multiply_adds(kind: str, sizes: tuple[int, ...], steps: int, training: bool) -> float:
+    """Return those of the cheapest way known, see "of floor"."""
+    batch, states, stored, size, heads = sizes
+    stored = stored or states
+    passes, exponential = steps + 1, 8
+    passes_of = (2 + 5 * training) * passes, (1 + training) * passes * exponential
+    per_row = (1 + 2 * training) * size**2
+
+    def associations(dim: int) -> float:
+        return batch * states * stored * heads * (passes_of[0] * dim + passes_of[1])
+
+    projected = associations(size // heads)
+    if kind == "self":
+        return projected + 4 * per_row * batch * states
+    if kind == "lookup":
+        return projected + 2 * per_row * (batch * states + stored)
+    ends = 2 * per_row * batch * states
+    return ends + min(projected + 2 * per_row * batch * stored, associations(size))
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Return multiply-adds a second of a large product of torch."""
+    size = 1024
+    a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
+    timing = alternate({"product": lambda: a @ b}, rounds=5, min_time=0.1, budget=5.0).timings
+    return size**3 / timing["product"].best
+
+
 def measure(
-    arguments: argparse.Namespace, kind: str, sizes: tuple[int, ...], steps: int | None
+    arguments: argparse.Namespace,
+    kind: str,
+    sizes: tuple[int, ...],
+    steps: int | None,
+    rate: float,
 ) -> None:
     """Print one row for each mode."""
     dtype = getattr(torch, arguments.dtype)
@@ -167,12 +205,16 @@ def measure(
         peers = [name for name in runs if name != "hopfix"]
         least = min(compared.ratios[name] for name in peers)
         best = min(compared.best_ratios[name] for name in peers)
+        floor = "-"
+        if steps is not None:
+            seconds = multiply_adds(kind, sizes, steps, training) / rate
+            floor = f"{seconds / compared.timings['hopfix'].best:.0%}"
         what = "x".join(str(s) for s in sizes)
         print(
             f"{kind:<8} {what:<18} {'inf' if steps is None else steps:>5} "
             f"{'training' if training else 'forward':<9} "
             f"{compared.timings['hopfix'].median * 1e3:>9.3f} ms {least:>7.2f}x {best:>7.2f}x "
-            f"{compared.others:>6.0%}",
+            f"{floor:>8} {compared.others:>6.0%}",
             flush=True,
         )
 
@@ -192,13 +234,14 @@ def main() -> None:
     print(
         f"{arguments.dtype}; batch x states x patterns x size x heads\n"
         f"{'layer':<8} {'sizes':<18} {'steps':>5} {'':<9} {'median':>12} {'ratio':>8} "
-        f"{'of bests':>8} {'others':>6}"
+        f"{'of bests':>8} {'of floor':>8} {'others':>6}"
     )
+    rate = product_rate(getattr(torch, arguments.dtype))
     for steps in arguments.steps:
         for kind, cases in (("self", SELF), ("pooling", POOLING), ("lookup", LOOKUP)):
             if kind in arguments.kinds:
                 for sizes in cases:
-                    measure(arguments, kind, sizes, None if steps == "none" else int(steps))
+                    measure(arguments, kind, sizes, None if steps == "none" else int(steps), rate)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "hopfix/association.hpp"
+#include "hopfix/row_norm.hpp"
 
 namespace hopfix::bindings {
 
@@ -43,7 +44,7 @@ T* optional_data(std::optional<Array<T>>& array) {
 }
 
 // What both passes read: queries, patterns, values, beta, and a bias of patterns and one of pairs
-// or None; the rules of the iteration.
+// or None; the rules of the iteration, as many for every head, with maps and shifts or None.
 template <class T>
 struct Operands {
   Strided<T> queries, patterns, values;
@@ -51,6 +52,7 @@ struct Operands {
   Array<T> beta;
   Array<std::int64_t> max_steps;
   Array<double> tolerance;
+  std::optional<Array<T>> maps, shifts;
 
   AssociationInput<T> input() const {
     return {{queries.shape(0), queries.shape(1), queries.shape(2), patterns.shape(2),
@@ -61,8 +63,11 @@ struct Operands {
             optional_rows(pattern_bias),
             optional_rows(bias),
             beta.data(),
+            max_steps.size() / queries.shape(1),
             max_steps.data(),
-            tolerance.data()};
+            tolerance.data(),
+            maps ? maps->data() : nullptr,
+            shifts ? shifts->data() : nullptr};
   }
 };
 
@@ -87,11 +92,13 @@ std::int64_t backward(const Operands<T>& operands, const Strided<T>& out,
                       const Array<std::int64_t>& steps, const Array<T>& states,
                       const Array<T>& log_sums, const Strided<T>& out_cotangents,
                       Strided<T> query_gradient, Strided<T> pattern_gradient,
-                      Strided<T> value_gradient, Array<double> beta_gradient, int threads,
-                      std::uintptr_t team) {
+                      std::optional<Strided<T>> value_gradient, Array<double> beta_gradient,
+                      std::optional<Array<T>> state_gradient, int threads, std::uintptr_t team) {
   const AssociationInput<T> input = operands.input();
-  const AssociationGradients<T> gradients{write_rows(query_gradient), write_rows(pattern_gradient),
-                                          write_rows(value_gradient), beta_gradient.mutable_data()};
+  const AssociationGradients<T> gradients{
+      write_rows(query_gradient), write_rows(pattern_gradient),
+      value_gradient ? write_rows(*value_gradient) : HeadRows<T>{}, beta_gradient.mutable_data(),
+      optional_data(state_gradient)};
   const AssociationTrace<const T> trace{states.data(), log_sums.data()};
   const HeadRows<const T> from = read_rows(out), cotangents = read_rows(out_cotangents);
   std::int64_t singular = 0;
@@ -104,16 +111,30 @@ std::int64_t backward(const Operands<T>& operands, const Strided<T>& out,
 }
 
 template <class T>
+void normalize(const Array<T>& x, double eps, Array<T> y, Array<T> means, Array<T> inverses,
+               int threads, std::uintptr_t team) {
+  const std::ptrdiff_t rows = x.shape(0), dim = x.shape(1);
+  T *const to = y.mutable_data(), *const mean = means.mutable_data(),
+           *const inverse = inverses.mutable_data();
+  run_released(threads, [&](Execution execution) {
+    execution.team = reinterpret_cast<Team>(team);
+    normalize_rows(x.data(), rows, dim, eps, to, mean, inverse, execution);
+  });
+}
+
+template <class T>
 void bind_dtype(py::module_& m, const char* operands) {
   py::class_<Operands<T>>(m, operands)
       .def(py::init([](Strided<T> queries, Strided<T> patterns, Strided<T> values,
                        std::optional<Strided<T>> pattern_bias, std::optional<Strided<T>> bias,
-                       Array<T> beta, Array<std::int64_t> max_steps, Array<double> tolerance) {
-        return Operands<T>{queries, patterns, values,    pattern_bias,
-                           bias,    beta,     max_steps, tolerance};
+                       Array<T> beta, Array<std::int64_t> max_steps, Array<double> tolerance,
+                       std::optional<Array<T>> maps, std::optional<Array<T>> shifts) {
+        return Operands<T>{queries, patterns,  values,    pattern_bias, bias,
+                           beta,    max_steps, tolerance, maps,         shifts};
       }));
   m.def("associate", &forward<T>);
   m.def("associate_adjoint", &backward<T>);
+  m.def("normalize_rows", &normalize<T>);
 }
 
 }  // namespace

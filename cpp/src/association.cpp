@@ -17,7 +17,7 @@ constexpr std::ptrdiff_t kChunk = 128;  // queries of a head that one thread tak
 template <class T>
 struct ForwardWorkspace {
   AlignedArray<T> patterns, values, rows, tile, next, bias, bias_rows, sums, scratch;
-  AlignedArray<T> weights, before, states;
+  AlignedArray<T> weights[2], lanes[2], states, mean, mapped;  // those of two updates, in turn
 };
 
 template <class T>
@@ -28,8 +28,8 @@ class AssociationPass {
       : in_(input), s_(input.sizes), out_(out), steps_(steps), trace_(trace) {}
 
   std::int64_t run(const Execution& execution) {
-    const std::int64_t most = *std::max_element(in_.max_steps, in_.max_steps + s_.heads);
-    const std::int64_t least = *std::min_element(in_.max_steps, in_.max_steps + s_.heads);
+    const std::int64_t most = *std::max_element(in_.max_steps, in_.max_steps + in_.rules());
+    const std::int64_t least = *std::min_element(in_.max_steps, in_.max_steps + in_.rules());
     const Execution reasonable =
         execution_for(s_, least < 0 ? 4 : static_cast<double>(most + 1), execution);
     std::vector<ForwardWorkspace<T>> workspaces(
@@ -57,7 +57,8 @@ class AssociationPass {
     std::fill_n(steps_ + query_index(b, h, first), count, 0);
     const T* queries = in_.queries.at(b, h, first);
     std::ptrdiff_t stride = in_.queries.row;
-    if (in_.max_steps[h] != 0) {
+    const std::int64_t* rules = in_.max_steps + h * in_.groups;
+    if (std::any_of(rules, rules + in_.groups, [](std::int64_t most) { return most != 0; })) {
       w.states.reserve(count * s_.dim);
       Iteration(*this, b, h, first, count, block, w).run();
       queries = w.states.data();
@@ -97,7 +98,7 @@ class AssociationPass {
     if (trace_.log_sums == nullptr) return;
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       const std::ptrdiff_t query = query_index(b, h, first + i);
-      const std::int64_t slot = in_.max_steps[h] < 0 ? 1 : steps_[query];
+      const std::int64_t slot = in_.max_steps[in_.rule(h, first + i)] < 0 ? 1 : steps_[query];
       trace_.log_sums[slot * all_queries() + query] = log_sum(sums.max[i], sums.sum[i]);
     }
   }
@@ -127,11 +128,17 @@ class AssociationPass {
           updates_(static_cast<std::size_t>(lanes_), 0) {
       w_.tile.reserve(s_.dim * lanes_ + kernels::kTileSlack);
       w_.next.reserve(s_.dim * lanes_ + kernels::kTileSlack);
-      w_.weights.reserve(score_size(shape_, s_.patterns));
-      w_.before.reserve(score_size(shape_, s_.patterns));
-      w_.sums.reserve(3 * shape_.tile->width);
+      const std::ptrdiff_t width = shape_.tile->width;
+      for (int i = 0; i < 2; ++i) {
+        w_.weights[i].reserve(score_size(shape_, s_.patterns));
+        w_.lanes[i].reserve((s_.patterns / kernels::kGroupRows + 3) * width);
+        T* lanes = w_.lanes[i].data();
+        kept_[i] = {w_.weights[i].data(), lanes + 2 * width, lanes, lanes + width};
+      }
+      w_.sums.reserve(2 * width);
+      w_.mean.reserve(s_.dim + kernels::kTileSlack);
+      w_.mapped.reserve(s_.dim + kernels::kTileSlack);
       std::fill_n(w_.tile.data(), s_.dim * lanes_, T(0));
-      std::fill_n(w_.before.data(), score_size(shape_, s_.patterns), T(0));
       if (pass_.in_.bias.data != nullptr) {
         w_.bias.reserve(score_size(shape_, s_.patterns));
         std::fill_n(w_.bias.data(), score_size(shape_, s_.patterns), T(0));
@@ -141,27 +148,45 @@ class AssociationPass {
 
     void run() {
       const AssociationKernels<T>& kernels = *shape_.association;
-      T *max = w_.sums.data(), *sum = max + shape_.tile->width, *squares = sum + shape_.tile->width;
+      T *squares = w_.sums.data(), *enough = squares + shape_.tile->width;
       for (std::ptrdiff_t lane = 0; lane < lanes_; ++lane) load_next(lane);
       while (running_ > 0) {
-        kernels.probabilities(block_, w_.tile.data(), w_.weights.data(), max, sum);
-        kernels.change(w_.weights.data(), s_.patterns, w_.before.data(), squares);
-        kernels.mix(block_, w_.weights.data(), w_.next.data());
+        const KeptWeights<T> now = kept_[0];
+        kernels.update(block_, w_.tile.data(), now, w_.next.data());
+        if (set_enough(enough)) kernels.change(now, kept_[1], s_.patterns, enough, squares);
         for (std::ptrdiff_t lane = 0; lane < lanes_; ++lane)
           if (query_of_[static_cast<std::size_t>(lane)] != kIdle)
-            advance(lane, log_sum(max[lane], sum[lane]), static_cast<double>(squares[lane]));
+            advance(lane, now.max[lane], now.sum[lane], static_cast<double>(squares[lane]));
+        std::swap(kept_[0], kept_[1]);
       }
     }
 
    private:
     static constexpr std::ptrdiff_t kIdle = -1;
 
+    // The squared changes beyond which the queries of the lanes go on; whether any is asked for.
+    bool set_enough(T* enough) const {
+      constexpr double kRounding = 1.001;
+      bool any = false;
+      for (std::ptrdiff_t i = 0; i < shape_.tile->width; ++i) {
+        const auto l = static_cast<std::size_t>(i % lanes_);
+        const bool asked = query_of_[l] != kIdle && updates_[l] > 0;
+        any = any || asked;
+        enough[i] = T(-1);
+        if (!asked) continue;
+        const double tolerance = pass_.in_.tolerance[pass_.in_.rule(h_, first_ + query_of_[l])];
+        enough[i] = static_cast<T>(kRounding * tolerance * tolerance);
+      }
+      return any;
+    }
+
     // Either the query of this lane has stopped, or it takes the update.
-    void advance(std::ptrdiff_t lane, T log_sum_here, double square) {
+    void advance(std::ptrdiff_t lane, T max, T sum, double square) {
       const auto l = static_cast<std::size_t>(lane);
-      const std::int64_t taken = updates_[l], most = pass_.in_.max_steps[h_];
+      const std::ptrdiff_t rule = pass_.in_.rule(h_, first_ + query_of_[l]);
+      const std::int64_t taken = updates_[l], most = pass_.in_.max_steps[rule];
       // So that NaN stops, too.
-      const bool stopped = taken > 0 && !(std::sqrt(square) > pass_.in_.tolerance[h_]);
+      const bool stopped = taken > 0 && !(std::sqrt(square) > pass_.in_.tolerance[rule]);
       if (stopped || (most < 0 && taken == kMostSteps)) {
         if (most < 0 && !stopped) ++pass_.unconverged_;
         finish(lane, taken);
@@ -170,17 +195,27 @@ class AssociationPass {
       }
       const std::ptrdiff_t query = pass_.query_index(b_, h_, first_ + query_of_[l]);
       if (most > 0 && pass_.trace_.log_sums != nullptr)
-        pass_.trace_.log_sums[taken * pass_.all_queries() + query] = log_sum_here;
+        pass_.trace_.log_sums[taken * pass_.all_queries() + query] = log_sum(max, sum);
       T* state = w_.states.data() + query_of_[l] * s_.dim;
       const T beta = pass_.in_.beta[h_];
+      T* mean = w_.mean.data();
+      for (std::ptrdiff_t k = 0; k < s_.dim; ++k)
+        mean[k] = sum == 0 ? T(0) : w_.next[k * lanes_ + lane] / sum;
+      const T* updated = mean;
+      if (pass_.in_.maps != nullptr) {
+        map_average(pass_.in_, rule, mean, sum != 0, w_.mapped.data());
+        updated = w_.mapped.data();
+      }
       for (std::ptrdiff_t k = 0; k < s_.dim; ++k) {
-        state[k] = w_.next[k * lanes_ + lane];
-        w_.tile[k * lanes_ + lane] = beta * state[k];
+        state[k] = updated[k];
+        w_.tile[k * lanes_ + lane] = beta * updated[k];
       }
       ++updates_[l];
-      if (most > 0 && pass_.trace_.states != nullptr)
-        std::copy_n(state, s_.dim,
-                    pass_.trace_.states + (taken * pass_.all_queries() + query) * s_.dim);
+      // Of an iteration to convergence the last one stays.
+      if (pass_.trace_.states != nullptr)
+        std::copy_n(
+            mean, s_.dim,
+            pass_.trace_.states + ((most > 0 ? taken : 0) * pass_.all_queries() + query) * s_.dim);
       if (updates_[l] != most) return;
       finish(lane, most);
       load_next(lane);
@@ -190,15 +225,16 @@ class AssociationPass {
       const auto l = static_cast<std::size_t>(lane);
       const std::ptrdiff_t query = pass_.query_index(b_, h_, first_ + query_of_[l]);
       pass_.steps_[query] = taken;
-      if (pass_.in_.max_steps[h_] < 0 && pass_.trace_.states != nullptr)
-        std::copy_n(w_.states.data() + query_of_[l] * s_.dim, s_.dim,
-                    pass_.trace_.states + query * s_.dim);
       query_of_[l] = kIdle;
       --running_;
     }
 
     // The next query of the chunk, if there is one left, moves into the lane.
     void load_next(std::ptrdiff_t lane) {
+      for (; next_ < count_ && pass_.in_.max_steps[pass_.in_.rule(h_, first_ + next_)] == 0;
+           ++next_)
+        std::copy_n(pass_.in_.queries.at(b_, h_, first_ + next_), s_.dim,
+                    w_.states.data() + next_ * s_.dim);
       if (next_ == count_) return;
       const auto l = static_cast<std::size_t>(lane);
       query_of_[l] = next_;
@@ -222,6 +258,7 @@ class AssociationPass {
     const TileShape<T> shape_;
     const std::ptrdiff_t lanes_;
     Workspace& w_;
+    KeptWeights<T> kept_[2];                // of this update and of the one before
     std::vector<std::ptrdiff_t> query_of_;  // of every lane, within the chunk
     std::vector<std::int64_t> updates_;     // that it has taken
     std::ptrdiff_t next_ = 0, running_ = 0;

@@ -65,6 +65,7 @@ struct AdjointWorkspace {
   AlignedArray<T> lanes;  // log sums, and products of cotangents and averages
   AlignedArray<T> scratch, weights, scores, sums, mean, residual, direction, product, solution;
   AlignedArray<T> states, cotangents, state_cotangents, products;  // rows
+  AlignedArray<T> mapped, map_cotangent;
   PanelRows<T> query_panels, cotangent_panels, pattern_gradient, value_gradient;
 };
 
@@ -85,7 +86,8 @@ class AssociationAdjointPass {
         chunks_(divide_up(s_.queries, kChunk)) {}
 
   std::int64_t run(const Execution& execution) {
-    const std::int64_t most = *std::max_element(in_.max_steps, in_.max_steps + s_.heads);
+    const std::int64_t most = *std::max_element(in_.max_steps, in_.max_steps + in_.rules());
+    transpose_maps();
     const Execution reasonable =
         execution_for(s_, 2.5 * static_cast<double>(std::max<std::int64_t>(most, 2)), execution);
     std::vector<AdjointWorkspace<T>> workspaces(
@@ -121,6 +123,20 @@ class AssociationAdjointPass {
   }
   std::ptrdiff_t part_size() const { return s_.patterns * (s_.dim + s_.value_dim); }
 
+  void transpose_maps() {
+    if (in_.maps == nullptr) return;
+    maps_t_.reserve(in_.rules() * s_.dim * s_.dim);
+    for (std::ptrdiff_t r = 0; r < in_.rules(); ++r)
+      for (std::ptrdiff_t i = 0; i < s_.dim; ++i)
+        for (std::ptrdiff_t j = 0; j < s_.dim; ++j)
+          maps_t_[(r * s_.dim + j) * s_.dim + i] = in_.maps[(r * s_.dim + i) * s_.dim + j];
+    transposed_ = in_;
+    transposed_.maps = maps_t_.data();
+    transposed_.shifts = nullptr;
+  }
+
+  bool values_are_patterns() const { return gradients_.values.data == nullptr; }
+
   void run_chunk(std::ptrdiff_t head, std::ptrdiff_t chunk, Workspace& w) {
     const std::ptrdiff_t b = head / s_.heads, h = head % s_.heads;
     const std::ptrdiff_t begin = chunk * kChunk, end = std::min(s_.queries, begin + kChunk);
@@ -128,8 +144,10 @@ class AssociationAdjointPass {
         association_block(in_, b, h, end - begin, w.patterns, w.values);
     w.pattern_gradient.reserve(s_.patterns, s_.dim);
     w.pattern_gradient.clear();
-    w.value_gradient.reserve(s_.patterns, s_.value_dim);
-    w.value_gradient.clear();
+    if (!values_are_patterns()) {
+      w.value_gradient.reserve(s_.patterns, s_.value_dim);
+      w.value_gradient.clear();
+    }
     for (std::ptrdiff_t first = begin; first < end;) {
       const TileShape<T> shape(end - first);
       TileAt at{b,
@@ -145,20 +163,23 @@ class AssociationAdjointPass {
     }
     if (chunks_ == 1) {
       w.pattern_gradient.unpack(s_.dim, gradients_.patterns.at(b, h, 0), gradients_.patterns.row);
-      w.value_gradient.unpack(s_.value_dim, gradients_.values.at(b, h, 0), gradients_.values.row);
+      if (!values_are_patterns())
+        w.value_gradient.unpack(s_.value_dim, gradients_.values.at(b, h, 0), gradients_.values.row);
       return;
     }
     T* part = parts_.data() + (head * chunks_ + chunk) * part_size();
     w.pattern_gradient.unpack(s_.dim, part, s_.dim);
-    w.value_gradient.unpack(s_.value_dim, part + s_.patterns * s_.dim, s_.value_dim);
+    if (!values_are_patterns())
+      w.value_gradient.unpack(s_.value_dim, part + s_.patterns * s_.dim, s_.value_dim);
   }
 
   void merge_chunks(std::ptrdiff_t head) const {
     const std::ptrdiff_t b = head / s_.heads, h = head % s_.heads;
     const T* part = parts_.data() + head * chunks_ * part_size();
     merge_rows(part, s_.dim, gradients_.patterns.at(b, h, 0), gradients_.patterns.row);
-    merge_rows(part + s_.patterns * s_.dim, s_.value_dim, gradients_.values.at(b, h, 0),
-               gradients_.values.row);
+    if (!values_are_patterns())
+      merge_rows(part + s_.patterns * s_.dim, s_.value_dim, gradients_.values.at(b, h, 0),
+                 gradients_.values.row);
   }
 
   void merge_rows(const T* part, std::ptrdiff_t dim, T* rows, std::ptrdiff_t stride) const {
@@ -179,8 +200,11 @@ class AssociationAdjointPass {
     w.state_cotangents.reserve(at.count * s_.dim + kernels::kTileSlack);
     w.rows.reserve(at.count * widest + kernels::kTileSlack);
     w.cotangents.reserve(at.count * widest + kernels::kTileSlack);
+    w.mapped.reserve(s_.dim + kernels::kTileSlack);
+    w.map_cotangent.reserve(s_.dim + kernels::kTileSlack);
+    w.products.reserve(at.count);
     through_values(at, w);
-    if (in_.max_steps[at.h] == kToConvergence) {
+    if (to_convergence(at)) {
       through_fixed_point(at, w);
       std::fill_n(w.state_cotangents.data(), at.count * s_.dim, T(0));
     } else {
@@ -192,20 +216,31 @@ class AssociationAdjointPass {
               gradients_.queries.at(at.b, at.h, at.first), gradients_.queries.row);
   }
 
-  // The state of a query in a slot of the trace, one later than there: 0 is the query itself.
-  const T* state_at(const TileAt& at, std::ptrdiff_t i, std::int64_t slot) const {
-    if (slot == 0) return in_.queries.at(at.b, at.h, at.first + i);
+  // The average that the state of a query in a slot of the trace comes from; slots are one later
+  // than there: 0 is the query itself.
+  const T* average_at(const TileAt& at, std::ptrdiff_t i, std::int64_t slot) const {
     return trace_.states + ((slot - 1) * all_queries() + query_index(at, i)) * s_.dim;
   }
+  // That state.
+  const T* state_at(const TileAt& at, std::ptrdiff_t i, std::int64_t slot, Workspace& w) const {
+    if (slot == 0) return in_.queries.at(at.b, at.h, at.first + i);
+    if (in_.maps == nullptr) return average_at(at, i, slot);
+    // A query without any pattern has the weights 0 in every state, and derivatives 0.
+    map_average(in_, in_.rule(at.h, at.first + i), average_at(at, i, slot), true, w.mapped.data());
+    return w.mapped.data();
+  }
   std::int64_t last_slot(const TileAt& at, std::ptrdiff_t i) const {
-    return in_.max_steps[at.h] == kToConvergence ? 1 : steps_[query_index(at, i)];
+    return to_convergence(at) ? 1 : steps_[query_index(at, i)];
+  }
+  bool to_convergence(const TileAt& at) const {
+    return in_.max_steps[at.h * in_.groups] == kToConvergence;
   }
 
   // Takes a state, a cotangent of `dim` numbers and their product with the average into `step`.
   void load(const TileAt& at, std::ptrdiff_t i, std::int64_t slot, const T* cotangent,
             std::ptrdiff_t dim, const T* average, Workspace& w) const {
     const std::ptrdiff_t lanes = at.shape.lanes(), width = at.shape.tile->width;
-    copy_rows(state_at(at, i, slot), 0, 1, s_.dim, T(1), w.states.data() + i * s_.dim, 0);
+    copy_rows(state_at(at, i, slot, w), 0, 1, s_.dim, T(1), w.states.data() + i * s_.dim, 0);
     copy_rows(cotangent, 0, 1, dim, T(1), w.cotangents.data() + i * dim, 0);
     T product;
     at.shape.association->dots(average, 0, cotangent, 0, 1, dim, &product);
@@ -215,23 +250,62 @@ class AssociationAdjointPass {
     }
   }
 
-  void through_values(const TileAt& at, Workspace& w) {
-    std::fill_n(w.lanes.data(), 2 * at.shape.tile->width, T(0));
+  // The same for all queries of a tile, with rows of cotangents and averages a stride apart.
+  void load_all(const TileAt& at, std::int64_t slot, const T* cotangents, std::ptrdiff_t stride,
+                std::ptrdiff_t dim, const T* averages, std::ptrdiff_t average_stride,
+                Workspace& w) const {
+    const std::ptrdiff_t lanes = at.shape.lanes(), width = at.shape.tile->width;
+    const bool given = slot == 0;
+    copy_rows(given ? in_.queries.at(at.b, at.h, at.first) : average_at(at, 0, slot),
+              given ? in_.queries.row : s_.dim, at.count, s_.dim, T(1), w.states.data(), s_.dim);
+    copy_rows(cotangents, stride, at.count, dim, T(1), w.cotangents.data(), dim);
+    at.shape.association->dots(averages, average_stride, cotangents, stride, at.count, dim,
+                               w.products.data());
+    const T* log_sums = trace_.log_sums + slot * all_queries() + query_index(at, 0);
+    for (std::ptrdiff_t l = 0; l < width; ++l) {
+      const std::ptrdiff_t i = l % lanes;
+      w.lanes[l] = i < at.count ? log_sums[i] : T(0);
+      w.lanes[width + l] = i < at.count ? w.products[i] : T(0);
+    }
+  }
+
+  // Whether all queries of a tile took `steps` updates, and states are read as they are.
+  bool all_took(const TileAt& at, std::int64_t steps) const {
     for (std::ptrdiff_t i = 0; i < at.count; ++i)
-      load(at, i, last_slot(at, i), cotangents_.at(at.b, at.h, at.first + i), s_.value_dim,
-           out_.at(at.b, at.h, at.first + i), w);
-    step(at, at.block, w.value_gradient, w);
+      if (last_slot(at, i) != steps) return false;
+    return in_.maps == nullptr || steps == 0;
+  }
+
+  void through_values(const TileAt& at, Workspace& w) {
+    const std::int64_t last = last_slot(at, 0);
+    if (all_took(at, last)) {
+      load_all(at, last, cotangents_.at(at.b, at.h, at.first), cotangents_.row, s_.value_dim,
+               out_.at(at.b, at.h, at.first), out_.row, w);
+    } else {
+      std::fill_n(w.lanes.data(), 2 * at.shape.tile->width, T(0));
+      for (std::ptrdiff_t i = 0; i < at.count; ++i)
+        load(at, i, last_slot(at, i), cotangents_.at(at.b, at.h, at.first + i), s_.value_dim,
+             out_.at(at.b, at.h, at.first + i), w);
+    }
+    step(at, at.block, values_are_patterns() ? w.pattern_gradient : w.value_gradient, w);
     std::swap(w.rows, w.state_cotangents);
   }
 
   // Through the update of states in slot t. Queries that stopped before wait for their turn.
   void through_update(const TileAt& at, std::int64_t t, Workspace& w) {
+    if (all_took(at, last_slot(at, 0))) {
+      load_all(at, t, w.state_cotangents.data(), s_.dim, s_.dim, average_at(at, 0, t + 1), s_.dim,
+               w);
+      step(at, with_patterns_as_values(at.block), w.pattern_gradient, w);
+      std::swap(w.rows, w.state_cotangents);
+      return;
+    }
     const std::vector<T> none(static_cast<std::size_t>(s_.dim));
     std::fill_n(w.lanes.data(), 2 * at.shape.tile->width, T(0));
     for (std::ptrdiff_t i = 0; i < at.count; ++i) {
       const std::int64_t last = last_slot(at, i);
       if (t < last)
-        load(at, i, t, w.state_cotangents.data() + i * s_.dim, s_.dim, state_at(at, i, t + 1), w);
+        load(at, i, t, through_map(at, i, t, w), s_.dim, average_at(at, i, t + 1), w);
       else
         load(at, i, last, none.data(), s_.dim, none.data(), w);
     }
@@ -239,6 +313,16 @@ class AssociationAdjointPass {
     for (std::ptrdiff_t i = 0; i < at.count; ++i)
       if (t < last_slot(at, i))
         std::copy_n(w.rows.data() + i * s_.dim, s_.dim, w.state_cotangents.data() + i * s_.dim);
+  }
+
+  // The derivative by the average of update t of that by the state, which is recorded.
+  const T* through_map(const TileAt& at, std::ptrdiff_t i, std::int64_t t, Workspace& w) const {
+    const T* cotangent = w.state_cotangents.data() + i * s_.dim;
+    if (in_.maps == nullptr) return cotangent;
+    std::copy_n(cotangent, s_.dim,
+                gradients_.states + (t * all_queries() + query_index(at, i)) * s_.dim);
+    map_average(transposed_, in_.rule(at.h, at.first + i), cotangent, true, w.map_cotangent.data());
+    return w.map_cotangent.data();
   }
 
   static AssociationBlock<T> with_patterns_as_values(AssociationBlock<T> block) {
@@ -271,7 +355,6 @@ class AssociationAdjointPass {
     w.rows.reserve(at.count * s_.dim + kernels::kTileSlack);
     const std::vector<T> one(static_cast<std::size_t>(tile.width), T(1));
     tile.unpack(w.state_gradient.data(), one.data(), at.count, s_.dim, w.rows.data());
-    w.products.reserve(at.count);
     at.shape.association->dots(w.states.data(), s_.dim, w.rows.data(), s_.dim, at.count, s_.dim,
                                w.products.data());
     for (std::ptrdiff_t i = 0; i < at.count; ++i)
@@ -304,7 +387,7 @@ class AssociationAdjointPass {
       w.scores.reserve(score_size(at.shape, s_.patterns));
       w.sums.reserve(2 * tile.width);
       for (std::ptrdiff_t i = 0; i < at.count; ++i)
-        std::copy_n(pass.state_at(at, i, 1), s_.dim, w.states.data() + i * s_.dim);
+        std::copy_n(pass.average_at(at, i, 1), s_.dim, w.states.data() + i * s_.dim);
       pack_rows(tile, w.states.data(), s_.dim, at.count, s_.dim, beta_, w.rows, w.tile);
       at.shape.association->probabilities(at.block, w.tile.data(), w.weights.data(), w.sums.data(),
                                           w.sums.data() + tile.width);
@@ -457,7 +540,8 @@ class AssociationAdjointPass {
   const AssociationGradients<T>& gradients_;
   const std::ptrdiff_t chunks_;
   std::vector<double> beta_parts_;
-  AlignedArray<T> parts_;
+  AlignedArray<T> parts_, maps_t_;
+  AssociationInput<T> transposed_{};  // with the transposed maps
   std::atomic<std::int64_t> singular_{0};
 };
 

@@ -12,6 +12,7 @@ namespace hopfix {
 
 using kernels::AssociationBlock;
 using kernels::AssociationKernels;
+using kernels::KeptWeights;
 
 inline const AssociationKernels<float>* association_kernels(float) {
   return isa::table().association->f32;
@@ -107,6 +108,19 @@ AssociationBlock<T> association_block(const AssociationInput<T>& input, std::ptr
 template <class T>
 std::ptrdiff_t score_size(const TileShape<T>& shape, std::ptrdiff_t patterns) {
   return patterns * shape.lanes() + kernels::kTileSlack;
+}
+
+// to = average M + shift for the map of a rule, the shift only where there is a pattern; all
+// `dim` long, with kTileSlack behind.
+template <class T>
+void map_average(const AssociationInput<T>& input, std::ptrdiff_t rule, const T* average,
+                 bool any_pattern, T* to) {
+  const std::ptrdiff_t dim = input.sizes.dim;
+  const T* map = input.maps + rule * dim * dim;
+  association_kernels(T())->mix({map, dim, dim, nullptr, 0, 0, dim, nullptr, nullptr}, average, to);
+  if (input.shifts == nullptr || !any_pattern) return;
+  const T* shift = input.shifts + rule * dim;
+  for (std::ptrdiff_t k = 0; k < dim; ++k) to[k] += shift[k];
 }
 
 // The bias of queries first, …, first + count - 1 of a head as a tile; nullptr without any.

@@ -47,9 +47,20 @@ struct AssociationInput {
   HeadRows<const T> pattern_bias;  // row 0 of `patterns` numbers: added for every query; or nullptr
   HeadRows<const T> bias;          // rows of `patterns` numbers, one per query; or nullptr
   const T* beta;                   // heads
-  // Heads: updates of the query at most, or kToConvergence: until it stops, at most kMostSteps.
+  // The queries of a head form `groups` runs of equal length with rules of their own: group g of
+  // head h has those at h groups + g.
+  std::ptrdiff_t groups;
+  // Updates of a query at most, or kToConvergence: until it stops, at most kMostSteps.
   const std::int64_t* max_steps;
-  const double* tolerance;  // heads, >= 0
+  const double* tolerance;  // >= 0
+  // dim x dim and dim numbers of every rule, or nullptr: the updated query is then not the average
+  // m = sum_i p_i k_i but m M + s (s only where there is a pattern).
+  const T *maps = nullptr, *shifts = nullptr;
+
+  std::ptrdiff_t rules() const { return sizes.heads * groups; }
+  std::ptrdiff_t rule(std::ptrdiff_t h, std::ptrdiff_t query) const {
+    return h * groups + query * groups / sizes.queries;
+  }
 };
 
 inline constexpr std::int64_t kToConvergence = -1, kMostSteps = 10000;
@@ -57,7 +68,8 @@ inline constexpr std::int64_t kToConvergence = -1, kMostSteps = 10000;
 // What the derivatives need of the way there. For a query of a head with finite max_steps: its
 // state after t = 1, 2, … updates in slot t - 1 of `states` (slots x batch x heads x queries x
 // dim), and log sum exp of the logits of state t in slot t of `log_sums` (slots + 1 x batch x heads
-// x queries). With kToConvergence the last state is in slot 0 and its log sum in slot 1.
+// x queries). With kToConvergence the last state is in slot 0 and its log sum in slot 1. With maps
+// it is not the states that are kept, but the averages from which they are mapped.
 template <class T>
 struct AssociationTrace {
   T* states = nullptr;
@@ -71,11 +83,15 @@ std::int64_t associate(const AssociationInput<T>& input, const HeadRows<T>& out,
                        std::int64_t* steps, const AssociationTrace<T>& trace,
                        const Execution& execution);
 
-// Derivatives of sum(out_cotangents * out).
+// Derivatives of sum(out_cotangents * out). Without data for those of the values, which are then
+// the patterns, both are added. With maps, where all max_steps are finite: those of the sum by the
+// states after t = 1, 2, … updates, in slot t - 1 of `states` (as in AssociationTrace), zero where
+// a query did not take so many; the derivatives of maps and shifts are products of these.
 template <class T>
 struct AssociationGradients {
   HeadRows<T> queries, patterns, values;
   double* beta;  // heads
+  T* states = nullptr;
 };
 
 // With finite max_steps: of the computation, through all updates taken. With kToConvergence: of the

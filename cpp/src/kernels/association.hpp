@@ -8,16 +8,10 @@
 #include <limits>
 
 #include "association_table.hpp"
+#include "row_norm.hpp"
 #include "softmax_tile.hpp"
 
 namespace hopfix::kernels::HOPFIX_LEVEL {
-
-template <class T>
-inline Vec<T> load_some(const T* from, std::ptrdiff_t count) {
-  Vec<T> v = {};
-  std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(T));
-  return v;
-}
 
 template <class T>
 void copy_rows(const T* from, std::ptrdiff_t from_stride, std::ptrdiff_t rows, std::ptrdiff_t dim,
@@ -73,11 +67,7 @@ struct AssociationTile {
 
   static void average(const Block& block, const T* queries, const SoftmaxSums<T>& sums,
                       T* scratch) {
-    for (std::ptrdiff_t l = 0; l < width; ++l) {
-      sums.max[l] = kLowest;
-      sums.sum[l] = T(0);
-    }
-    clear(sums.mean, block.value_dim);
+    reset(sums, block.value_dim);
     for (std::ptrdiff_t first = 0, rows; first < block.count; first += rows) {
       rows = group(block.count - first);
       T scale[width];
@@ -85,6 +75,21 @@ struct AssociationTile {
       Tile::exponentiate(scratch, rows, sums, scale);
       Shape::mix(block.values + first * block.value_stride, block.value_stride, rows,
                  block.value_dim, scratch, scale, sums.mean);
+    }
+  }
+
+  static void update(const Block& block, const T* queries, const KeptWeights<T>& kept, T* mean) {
+    const SoftmaxSums<T> sums{kept.max, kept.sum, mean};
+    reset(sums, block.dim);
+    T* top = kept.tops;
+    for (std::ptrdiff_t first = 0, rows; first < block.count; first += rows, top += width) {
+      rows = group(block.count - first);
+      T scale[width], *weights = kept.weights + first * lanes;
+      logits(block, first, rows, queries, weights);
+      Tile::exponentiate(weights, rows, sums, scale);
+      std::memcpy(top, sums.max, sizeof scale);
+      Shape::mix(block.patterns + first * block.pattern_stride, block.pattern_stride, rows,
+                 block.dim, weights, scale, mean);
     }
   }
 
@@ -114,12 +119,30 @@ struct AssociationTile {
     });
   }
 
-  static void change(const T* p, std::ptrdiff_t count, T* before, T* squares) {
-    sum_by_lane(count, squares, [&](std::ptrdiff_t at) {
-      const Vec<T> now = load(p + at), step = now - load(before + at);
-      store(before + at, now);
-      return step * step;
-    });
+  static void change(const KeptWeights<T>& now, const KeptWeights<T>& before, std::ptrdiff_t count,
+                     const T* enough, T* squares) {
+    for (std::ptrdiff_t l = 0; l < width; ++l) squares[l] = T(0);
+    std::ptrdiff_t g = 0;
+    for (std::ptrdiff_t first = 0, rows; first < count; first += rows, ++g) {
+      rows = group(count - first);
+      T factor[width], factor_before[width], terms[kMostGroupRows * lanes + W], added[width];
+      weight_factors(now, g, factor);
+      weight_factors(before, g, factor_before);
+      for (std::ptrdiff_t at = 0, lane = 0; at < rows * lanes;
+           at += W, lane = lane + W == width ? 0 : lane + W) {
+        const std::ptrdiff_t i = first * lanes + at;
+        const Vec<T> step = load(now.weights + i) * load(factor + lane) -
+                            load(before.weights + i) * load(factor_before + lane);
+        store(terms + at, step * step);
+      }
+      Shape::sum_rows(terms, rows, added);
+      bool all = true;
+      for (std::ptrdiff_t l = 0; l < width; ++l) {
+        squares[l] += added[l];
+        all = all && squares[l] > enough[l];
+      }
+      if (all) return;
+    }
   }
 
   static void mix(const Block& block, const T* p, T* out) {
@@ -171,13 +194,43 @@ struct AssociationTile {
   }
 
   static constexpr AssociationKernels<T> kernels() {
-    return {lanes,         width,  W,   copy_rows<T>, row_products<T>, average,
-            probabilities, change, mix, covariance,   adjoint};
+    return {lanes,
+            width,
+            W,
+            copy_rows<T>,
+            row_products<T>,
+            normalize_rows<T>,
+            average,
+            probabilities,
+            update,
+            change,
+            mix,
+            covariance,
+            adjoint};
   }
 
  private:
   static std::ptrdiff_t group(std::ptrdiff_t left) {
     return left <= kMostGroupRows ? left : kGroupRows;
+  }
+
+  // Before any pattern.
+  static void reset(const SoftmaxSums<T>& sums, std::ptrdiff_t dim) {
+    for (std::ptrdiff_t l = 0; l < width; ++l) {
+      sums.max[l] = kLowest;
+      sums.sum[l] = T(0);
+    }
+    clear(sums.mean, dim);
+  }
+
+  // What the kept weights of a group are to be multiplied by.
+  static void weight_factors(const KeptWeights<T>& kept, std::ptrdiff_t group, T* factor) {
+    const T* top = kept.tops + group * width;
+    for (std::ptrdiff_t l = 0; l < width; l += W) {
+      const Vec<T> sum = load(kept.sum + l), none = {};
+      const Vec<T> inverse = sum == none ? none : broadcast(T(1)) / sum;
+      store(factor + l, exp<T>(load(top + l) - load(kept.max + l)) * inverse);
+    }
   }
 
   static void clear(T* tile, std::ptrdiff_t dim) {

@@ -39,6 +39,14 @@ struct AssociationCotangents {
   Panels<const T> query_rows, cotangent_rows;  // the same numbers as in the tiles
 };
 
+// The softmax weights of a tile as a pass over the patterns leaves them: exp(logit - top), count *
+// lanes, with the running maxima `tops` of every group of patterns (`width` numbers each, at most
+// count / kGroupRows + 1 groups); p = exp(top - max) / sum times that.
+template <class T>
+struct KeptWeights {
+  T *weights, *tops, *max, *sum;
+};
+
 // Arrays of dim * lanes or rows * lanes may be read and written up to kTileSlack beyond their end.
 template <class T>
 struct AssociationKernels {
@@ -49,13 +57,20 @@ struct AssociationKernels {
                T factor, T* to, std::ptrdiff_t to_stride);
   void (*dots)(const T* a, std::ptrdiff_t a_stride, const T* b, std::ptrdiff_t b_stride,
                std::ptrdiff_t rows, std::ptrdiff_t dim, T* out);
+  // y (rows x dim) = (x - mean) / sqrt(variance + eps), row by row.
+  void (*normalize)(const T* x, std::ptrdiff_t rows, std::ptrdiff_t dim, T eps, T* y, T* means,
+                    T* inverses);
   // The softmax average of the values; a lane without any pattern has the sum zero.
   void (*average)(const AssociationBlock<T>& block, const T* queries, const SoftmaxSums<T>& sums,
                   T* scratch);
   // p (count * lanes) = softmax weights, all zero for a lane without any pattern.
   void (*probabilities)(const AssociationBlock<T>& block, const T* queries, T* p, T* max, T* sum);
-  // squares (width) = |p - before|^2; before := p.
-  void (*change)(const T* p, std::ptrdiff_t count, T* before, T* squares);
+  // sum * mean of the softmax average of the block's patterns, with the weights kept.
+  void (*update)(const AssociationBlock<T>& block, const T* queries, const KeptWeights<T>& kept,
+                 T* mean);
+  // squares (width) = |p - before|^2, or parts of these as soon as all exceed `enough` (width).
+  void (*change)(const KeptWeights<T>& now, const KeptWeights<T>& before, std::ptrdiff_t count,
+                 const T* enough, T* squares);
   // out = sum_i p_i x_i for the block's patterns x.
   void (*mix)(const AssociationBlock<T>& block, const T* p, T* out);
   // out = Cov_p(x) t for the block's patterns x; scratch holds count * lanes.

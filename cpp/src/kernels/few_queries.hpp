@@ -157,11 +157,8 @@ struct Few {
     Vec<T> sum[V][Q] = {};
     for (std::ptrdiff_t i = 0; i < rows; ++i)
       for (int v = 0; v < V; ++v) {
-        Vec<T> xi = {};
-        if (width == V * W)
-          xi = load(x + i * stride + v * W);
-        else
-          std::memcpy(&xi, x + i * stride, static_cast<std::size_t>(width) * sizeof(T));
+        const Vec<T> xi =
+            width == V * W ? load(x + i * stride + v * W) : load_some(x + i * stride, width);
         for (int q = 0; q < Q; ++q) sum[v][q] = fma(xi, broadcast(p[i * Q + q]), sum[v][q]);
       }
     // One query's numbers lie Q apart in the tile.

@@ -75,6 +75,35 @@ inline void store(T* p, Vec<T> v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// The first `count` numbers at p, at most one vector of them, with zeros behind; and the same to p.
+#if defined(__AVX512F__)
+inline Vec<float> load_some(const float* p, std::ptrdiff_t count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+}
+inline Vec<double> load_some(const double* p, std::ptrdiff_t count) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), p);
+}
+inline void store_some(float* p, Vec<float> v, std::ptrdiff_t count) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), v);
+}
+inline void store_some(double* p, Vec<double> v, std::ptrdiff_t count) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << count) - 1), v);
+}
+#else
+template <class T>
+inline Vec<T> load_some(const T* p, std::ptrdiff_t count) {
+  if (count == kLanes<T>) return load(p);
+  Vec<T> v = {};
+  std::memcpy(&v, p, static_cast<std::size_t>(count) * sizeof(T));
+  return v;
+}
+template <class T>
+inline void store_some(T* p, Vec<T> v, std::ptrdiff_t count) {
+  if (count == kLanes<T>) return store(p, v);
+  std::memcpy(p, &v, static_cast<std::size_t>(count) * sizeof(T));
+}
+#endif
+
 template <class T>
 inline Vec<T> broadcast(T x) {
   return x - Vec<T>{};

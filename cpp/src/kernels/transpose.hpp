@@ -43,11 +43,9 @@ inline void load_transposed(const T* x, std::ptrdiff_t stride, std::ptrdiff_t he
     for (std::ptrdiff_t r = 0; r < lanes; ++r)
       columns[r] = r < height ? load(x + r * stride) : Vec<T>{};
   } else {
-    for (std::ptrdiff_t r = 0; r < lanes; ++r) {
-      columns[r] = Vec<T>{};
-      if (r < height)
-        std::memcpy(&columns[r], x + r * stride, static_cast<std::size_t>(width) * sizeof(T));
-    }
+#pragma GCC unroll 16
+    for (std::ptrdiff_t r = 0; r < lanes; ++r)
+      columns[r] = r < height ? load_some(x + r * stride, width) : Vec<T>{};
   }
   transpose<T>(columns);
 }

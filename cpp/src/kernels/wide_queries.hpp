@@ -11,14 +11,6 @@ namespace hopfix::kernels::HOPFIX_LEVEL {
 
 inline std::ptrdiff_t least(std::ptrdiff_t a, std::ptrdiff_t b) { return a < b ? a : b; }
 
-template <class T>
-inline void store_some(T* to, Vec<T> v, std::ptrdiff_t width) {
-  if (width == kLanes<T>)
-    store(to, v);
-  else
-    std::memcpy(to, &v, static_cast<std::size_t>(width) * sizeof(T));
-}
-
 // Numbers per lane (maxima, sums, scales) are kept for at least one whole vector: with fewer
 // lanes than that they repeat.
 template <class T>

@@ -1,18 +1,29 @@
-"""Arguments of the layers: per-head numbers and masks, checked and in one form."""
+"""Arguments of the layers, checked and in one form."""
 
 from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hopfix._arrays import as_integer, as_positive
+from hopfix._arrays import as_integer, as_positive, as_real
 from hopfix.torch._operators import to_convergence
 
-__all__ = ["as_bias", "as_scaling", "as_steps_eps", "as_steps_max"]
+__all__ = [
+    "as_activation",
+    "as_bias",
+    "as_bool",
+    "as_probability",
+    "as_scaling",
+    "as_steps_eps",
+    "as_steps_max",
+    "kernel_rows",
+    "sizes_of",
+]
 
 _MASK_DTYPES = "bool, uint8 (nonzero: masked) or a floating dtype (added to the scores)"
 
@@ -73,3 +84,45 @@ def as_bias(name: str, mask: Tensor, dtype: torch.dtype) -> Tensor:
     if mask.is_floating_point():
         return mask.to(dtype)
     raise TypeError(f"{name}: got dtype {mask.dtype}, need {_MASK_DTYPES}")
+
+
+def sizes_of(**sizes: Any) -> dict[str, int | None]:
+    """Check sizes: None or integers >= 1."""
+    return {
+        name: None if size is None else as_integer(name, size, 1) for name, size in sizes.items()
+    }
+
+
+def as_bool(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
+    return value
+
+
+def as_probability(name: str, value: Any) -> float:
+    number = as_real(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}: got {number}, need a number of 0 to 1")
+    return number
+
+
+def as_activation(name: Any) -> Callable[[Tensor], Tensor] | None:
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        raise TypeError(f"association_activation: got {type(name).__name__}, need a name or None")
+    function = getattr(torch, name, None)
+    if not callable(function):
+        raise ValueError(f"association_activation: got {name!r}, need a function of torch")
+    return function
+
+
+def kernel_rows(similarity: Any, kernel_size: int | None) -> int | None:
+    """The rows of the kernel, 0 for hidden_size; None without a kernel."""
+    if similarity not in ("dot", "kernel"):
+        raise ValueError(f'similarity: got {similarity!r}, need "dot" or "kernel"')
+    if similarity == "dot":
+        if kernel_size is not None:
+            raise ValueError('kernel_size: needs similarity="kernel"')
+        return None
+    return kernel_size or 0

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hopfix._arrays import as_integer, as_real
-from hopfix.torch._arguments import as_scaling, as_steps_eps, as_steps_max
-from hopfix.torch._association import Association, HopfieldCore, Norms, Rules
+from hopfix._arrays import as_integer
+from hopfix.torch._arguments import (
+    as_activation,
+    as_bool,
+    as_probability,
+    as_scaling,
+    as_steps_eps,
+    as_steps_max,
+    kernel_rows,
+    sizes_of,
+)
+from hopfix.torch._association import Association, HopfieldCore, Rules
+from hopfix.torch._parameters import Norms
+from hopfix.torch._properties import HopfieldProperties
 from hopfix.torch._scripting import TracedModule
 
-__all__ = ["Hopfield", "sizes_of"]
+__all__ = ["Hopfield"]
 
 
-class Hopfield(TracedModule):
+class Hopfield(HopfieldProperties, TracedModule):
     """A Hopfield association with trained projections (Ramsauer et al. 2020).
 
     State patterns R, stored patterns Y and pattern projections V are normalised (LayerNorm), and
@@ -141,31 +152,31 @@ class Hopfield(TracedModule):
         self.association_core = HopfieldCore(
             embed_dim=sizes["input_size"],
             num_heads=heads,
-            dropout=_as_probability("dropout", dropout),
-            bias=_as_bool("input_bias", input_bias),
-            add_bias_kv=_as_bool("concat_bias_pattern", concat_bias_pattern),
-            add_zero_attn=_as_bool("add_zero_association", add_zero_association),
+            dropout=as_probability("dropout", dropout),
+            bias=as_bool("input_bias", input_bias),
+            add_bias_kv=as_bool("concat_bias_pattern", concat_bias_pattern),
+            add_zero_attn=as_bool("add_zero_association", add_zero_association),
             kdim=sizes["stored_pattern_size"],
             vdim=sizes["pattern_projection_size"],
             head_dim=sizes["hidden_size"],
             pattern_dim=sizes["pattern_size"],
             out_dim=sizes["output_size"],
-            disable_out_projection=_as_bool("disable_out_projection", disable_out_projection),
-            key_as_static=_as_bool("stored_pattern_as_static", stored_pattern_as_static),
-            query_as_static=_as_bool("state_pattern_as_static", state_pattern_as_static),
-            value_as_static=_as_bool("pattern_projection_as_static", pattern_projection_as_static),
-            value_as_connected=_as_bool(
+            disable_out_projection=as_bool("disable_out_projection", disable_out_projection),
+            key_as_static=as_bool("stored_pattern_as_static", stored_pattern_as_static),
+            query_as_static=as_bool("state_pattern_as_static", state_pattern_as_static),
+            value_as_static=as_bool("pattern_projection_as_static", pattern_projection_as_static),
+            value_as_connected=as_bool(
                 "pattern_projection_as_connected", pattern_projection_as_connected
             ),
-            normalize_pattern=_as_bool("normalize_hopfield_space", normalize_hopfield_space),
-            normalize_pattern_affine=_as_bool(
+            normalize_pattern=as_bool("normalize_hopfield_space", normalize_hopfield_space),
+            normalize_pattern_affine=as_bool(
                 "normalize_hopfield_space_affine", normalize_hopfield_space_affine
             ),
             normalize_pattern_eps=normalize_hopfield_space_eps,
             separation=separation,
-            kernel_dim=_kernel_rows(similarity, sizes["kernel_size"]),
+            kernel_dim=kernel_rows(similarity, sizes["kernel_size"]),
         )
-        self.association_activation = _as_activation(association_activation)
+        self.association_activation = as_activation(association_activation)
         self.norm_stored_pattern = _normalization(
             "stored_pattern",
             normalize_stored_pattern,
@@ -187,7 +198,7 @@ class Hopfield(TracedModule):
             normalize_pattern_projection_eps,
             pattern_projection_size or input_size,
         )
-        self._batch_first = _as_bool("batch_first", batch_first)
+        self._batch_first = as_bool("batch_first", batch_first)
         self._set_rules(scaling, update_steps_max, update_steps_eps)
         self.reset_parameters()
 
@@ -327,9 +338,11 @@ class Hopfield(TracedModule):
         association_mask: Tensor | None = None,
     ) -> Tensor:
         """Return the projected patterns v (B, H, S, pattern_size), appended ones included."""
-        return self._associate(
-            _as_triple(input), stored_pattern_padding_mask, association_mask
-        ).values.clone()
+        values = self._associate(
+            _as_triple(input), stored_pattern_padding_mask, association_mask, need_weights=True
+        ).values
+        assert values is not None
+        return values.clone()
 
     def separation_loss(
         self,
@@ -353,171 +366,18 @@ class Hopfield(TracedModule):
             k = core.project_key(stored, self._norms(), self._batch_first)
         return core.loss_of(k, t, kind)
 
-    @property
-    def batch_first(self) -> bool:
-        """Whether the batch is the first dimension."""
-        return self._batch_first
-
-    @property
-    def scaling(self) -> float | Tensor:
-        """β, a copy where it is a tensor."""
-        scaling: float | Tensor = getattr(self, "_Hopfield__scaling")  # noqa: B009 (mangled name)
-        return scaling.clone() if isinstance(scaling, Tensor) else scaling
-
-    @property
-    def stored_pattern_dim(self) -> int | None:
-        """Size of the stored patterns."""
-        return self.association_core.kdim
-
-    @property
-    def state_pattern_dim(self) -> int | None:
-        """Size of the state patterns."""
-        return self.association_core.embed_dim
-
-    @property
-    def pattern_projection_dim(self) -> int | None:
-        """Size of the pattern projections."""
-        return self.association_core.vdim
-
-    @property
-    def input_size(self) -> int | None:
-        """Size of the state patterns."""
-        return self.association_core.embed_dim
-
-    @property
-    def hidden_size(self) -> int | None:
-        """Size of the associative space of each head."""
-        return self.association_core.head_dim
-
-    @property
-    def output_size(self) -> int | None:
-        """Size of the output."""
-        return self.association_core.out_dim
-
-    @property
-    def pattern_size(self) -> int | None:
-        """Size of the projected patterns of each head."""
-        return self.association_core.pattern_dim
-
-    @property
-    def update_steps_max(self) -> int | Tensor | None:
-        """Updates at most, as given."""
-        return _copy(self._update_steps_max)
-
-    @property
-    def update_steps_eps(self) -> float | Tensor:
-        """Threshold of convergence, as given."""
-        return _copy(self._update_steps_eps)
-
-    @property
-    def stored_pattern_as_static(self) -> bool:
-        """Whether stored patterns are not projected."""
-        return self.association_core.key_as_static
-
-    @property
-    def state_pattern_as_static(self) -> bool:
-        """Whether state patterns are not projected."""
-        return self.association_core.query_as_static
-
-    @property
-    def pattern_projection_as_static(self) -> bool:
-        """Whether pattern projections are not projected."""
-        return self.association_core.value_as_static
-
-    @property
-    def normalize_stored_pattern(self) -> bool:
-        """Whether stored patterns are normalised."""
-        return self.norm_stored_pattern is not None
-
-    @property
-    def normalize_stored_pattern_affine(self) -> bool:
-        """Whether with trained weights."""
-        return _is_affine(self.norm_stored_pattern)
-
-    @property
-    def normalize_state_pattern(self) -> bool:
-        """Whether state patterns are normalised."""
-        return self.norm_state_pattern is not None
-
-    @property
-    def normalize_state_pattern_affine(self) -> bool:
-        """Whether with trained weights."""
-        return _is_affine(self.norm_state_pattern)
-
-    @property
-    def normalize_pattern_projection(self) -> bool:
-        """Whether pattern projections are normalised."""
-        return self.norm_pattern_projection is not None
-
-    @property
-    def normalize_pattern_projection_affine(self) -> bool:
-        """Whether with trained weights."""
-        return _is_affine(self.norm_pattern_projection)
-
-    @property
-    def normalize_hopfield_space(self) -> bool:
-        """Whether patterns are normalised in the associative space."""
-        return self.association_core.normalize_pattern
-
-    @property
-    def normalize_hopfield_space_affine(self) -> bool:
-        """Whether with trained weights."""
-        return self.association_core.normalize_pattern_affine
-
-
-def sizes_of(**sizes: Any) -> dict[str, int | None]:
-    """Check sizes: None or integers >= 1."""
-    return {
-        name: None if size is None else as_integer(name, size, 1) for name, size in sizes.items()
-    }
-
-
-def _as_bool(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
-    return value
-
-
-def _as_probability(name: str, value: Any) -> float:
-    number = as_real(name, value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name}: got {number}, need a number of 0 to 1")
-    return number
-
-
-def _as_activation(name: Any) -> Callable[[Tensor], Tensor] | None:
-    if name is None:
-        return None
-    if not isinstance(name, str):
-        raise TypeError(f"association_activation: got {type(name).__name__}, need a name or None")
-    function = getattr(torch, name, None)
-    if not callable(function):
-        raise ValueError(f"association_activation: got {name!r}, need a function of torch")
-    return function
-
-
-def _kernel_rows(similarity: Any, kernel_size: int | None) -> int | None:
-    """The rows of the kernel, 0 for hidden_size; None without a kernel."""
-    if similarity not in ("dot", "kernel"):
-        raise ValueError(f'similarity: got {similarity!r}, need "dot" or "kernel"')
-    if similarity == "dot":
-        if kernel_size is not None:
-            raise ValueError('kernel_size: needs similarity="kernel"')
-        return None
-    return kernel_size or 0
-
 
 def _normalization(
     what: str, wanted: Any, affine: Any, eps: float, size: int | None
 ) -> nn.LayerNorm | None:
     name = f"normalize_{what}"
-    if not _as_bool(name, wanted):
-        if _as_bool(f"{name}_affine", affine):
+    if not as_bool(name, wanted):
+        if as_bool(f"{name}_affine", affine):
             raise ValueError(f"{name}_affine: has no effect without {name}")
         return None
     if size is None:
         raise ValueError(f"{name}: needs the size of the patterns, got None")
-    return nn.LayerNorm(size, eps=eps, elementwise_affine=_as_bool(f"{name}_affine", affine))
+    return nn.LayerNorm(size, eps=eps, elementwise_affine=as_bool(f"{name}_affine", affine))
 
 
 def _as_triple(value: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -529,11 +389,3 @@ def _as_triple(value: Any) -> tuple[Tensor, Tensor, Tensor]:
         f"input: got {type(value).__name__}, need a tensor, or a tuple of three: stored pattern, "
         "state pattern, pattern projection"
     )
-
-
-def _is_affine(norm: nn.LayerNorm | None) -> bool:
-    return norm is not None and bool(norm.elementwise_affine)
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Projection", "project"]
+from hopfix.torch._normalization import normalize
+
+__all__ = ["Projection", "fold_norm", "is_one_norm", "project"]
 
 
 class Projection(NamedTuple):
@@ -43,19 +45,19 @@ def _project_one(tensor: Tensor, projections: list[Projection]) -> list[Tensor]:
     rows = tensor[..., 0].numel()
     # Preparing the joint weights costs passes over them, which the rows have to be worth.
     worth = len(weights) > 1 and sum(len(w) for w in weights) <= rows
-    if not worth or len(weights) < len(projections) or not _is_one_norm(projections):
+    if not worth or len(weights) < len(projections) or not is_one_norm(projections):
         return [p(tensor) for p in projections]
     norm = projections[0].norm
     if isinstance(norm, nn.LayerNorm):
-        tensor = functional.layer_norm(tensor, norm.normalized_shape, eps=norm.eps)
-    folded = [_fold(p) for p in projections]
+        tensor = normalize(tensor, norm.eps)
+    folded = [fold_norm(p) for p in projections]
     weight = torch.cat([w for w, _ in folded])
     biases = [b for _, b in folded if b is not None]
     bias = torch.cat(biases) if biases else None
     return list(functional.linear(tensor, weight, bias).split([len(w) for w in weights], dim=-1))
 
 
-def _is_one_norm(projections: list[Projection]) -> bool:
+def is_one_norm(projections: list[Projection]) -> bool:
     """Whether all normalise alike, but for scale and shift, and nobody listens to the modules."""
     norms = [p.norm for p in projections]
     if all(norm is None for norm in norms):
@@ -64,6 +66,7 @@ def _is_one_norm(projections: list[Projection]) -> bool:
         all(
             norm is not None
             and type(norm) is nn.LayerNorm
+            and len(norm.normalized_shape) == 1
             and norm.eps == getattr(norms[0], "eps", None)
             and (norm.weight is None) == (norm.bias is None)
             and not (norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks)
@@ -74,7 +77,7 @@ def _is_one_norm(projections: list[Projection]) -> bool:
     )
 
 
-def _fold(projection: Projection) -> tuple[Tensor, Tensor | None]:
+def fold_norm(projection: Projection) -> tuple[Tensor, Tensor | None]:
     """Return weight and bias with scale and shift of the norm in them.
 
     (x γ + δ) Wᵀ + b = x (W γ)ᵀ + (b + W δ).
