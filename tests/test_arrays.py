@@ -278,7 +278,6 @@ def test_arrays_that_lie_elsewhere_are_errors():
     "option",
     [
         {"separation": "sparsemax"},
-        {"similarity": "neg_l1"},
         {"values": PATTERNS},
         {"normalize": True},
         {"sparsify_above": 0.5},

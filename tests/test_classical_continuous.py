@@ -420,7 +420,11 @@ def net3(*args, **kwargs):
         (lambda: net3(gain=0), ValueError, "gain: got 0"),
         (lambda: net3(gain="1"), TypeError, "gain: got str"),
         (lambda: net3(zero_diagonal=1), TypeError, "zero_diagonal: got int"),
-        (lambda: net3(None, -0.5, zero_diagonal=True), ValueError, "zero_diagonal: does not exist"),
+        (
+            lambda: net3(None, -0.5, zero_diagonal=True),
+            ValueError,
+            "zero_diagonal: got True, need False",
+        ),
         (lambda: net3().update([1.0, 1.0]), ValueError, "states: got shape (2,)"),
         (lambda: net3().update([1.0, 1.0, np.inf]), ValueError, "states: got inf"),
         (

@@ -17,6 +17,8 @@ STATES = RNG.normal(size=(2, 3, 4))
 TANGENTS = RNG.normal(size=(2, 3, 4))
 NUMPY = hopfix.Hopfield(PATTERNS, 4.0)
 UNITS = np.sign(PATTERNS)
+FEATURES = hopfix.performer.RandomFeatures(4, 64, seed=0)
+PERFORMER = hopfix.performer.Performer(PATTERNS, 0.25, FEATURES)
 
 
 def torch_kind():
@@ -202,12 +204,28 @@ def test_dtypes_that_networks_do_not_have(dtype):
         NUMPY.update(torch.zeros(4, dtype=getattr(torch, dtype)))
 
 
-def test_device_arrays_for_what_the_host_computes():
-    away = strict.asarray(STATES, device=strict.Device("device1"))
-    with pytest.raises(TypeError, match=r"^states: .*device1.*host memory, where Hopfield.update"):
-        NUMPY.update(away)
-    with pytest.raises(TypeError, match=r"^z: .*device1"):
-        hopfix.separation.softmax(away)
+AWAY = strict.asarray(PATTERNS, device=strict.Device("device1"))
+HOST_ONLY = {
+    "a host network": ("states", lambda: NUMPY.update(AWAY)),
+    "derivatives": ("z", lambda: hopfix.separation.softmax.jvp(AWAY, AWAY)),
+    "binary": ("patterns", lambda: hopfix.classical.BinaryHopfield(AWAY)),
+    "fit": ("patterns", lambda: hopfix.kernel.SeparationKernel(4, seed=0).fit(AWAY)),
+    "loss": ("patterns", lambda: hopfix.kernel.separation_loss(AWAY, PATTERNS)),
+    "faces": ("patterns", lambda: hopfix.faces.critical_faces(AWAY)),
+    "variance": ("a", lambda: FEATURES.relative_variance(AWAY, AWAY)),
+    "a host performer": ("states", lambda: PERFORMER.update(AWAY)),
+    "queries": ("images", lambda: hopfix.queries.random_mask(AWAY, seed=2)),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), HOST_ONLY.values(), ids=HOST_ONLY)
+def test_device_arrays_for_what_the_host_computes(name, call):
+    with pytest.raises(TypeError) as caught:
+        call()
+    words = str(caught.value)
+    assert words.startswith(f"{name}: got a array_api_strict Array on ")
+    assert "device1" in words
+    assert ", need an array in host memory, where " in words
 
 
 def test_wrong_arguments_are_named_as_for_numpy(kind):
@@ -246,7 +264,18 @@ except TypeError:
     pass
 else:
     raise AssertionError
-from hopfix.gpu import DeviceHopfield
+try:
+    jax.jit(hopfix.separation.softmax)(states)
+except TypeError as error:
+    assert "that a transformation traces" in str(error), error
+else:
+    raise AssertionError
+from hopfix.gpu import DeviceHopfield, _separation
+scores = np.asarray(states)
+for alpha in (1, 1.5, 3):
+    seen = _separation.entmax(None, states, alpha)
+    assert isinstance(seen, jax.Array)
+    np.testing.assert_allclose(seen, hopfix.separation.entmax(scores, alpha), atol=1e-6)
 device = DeviceHopfield(jnp.asarray(patterns), 3.0)
 seen = device.update(states)
 assert isinstance(seen, jax.Array)

@@ -22,7 +22,9 @@ def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name}: not a rectangular array ({error})") from error
+        raise ValueError(
+            f"{name}: not a rectangular array, need rows of one length ({error})"
+        ) from error
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
@@ -39,7 +41,10 @@ def require_finite(name: str, array: FloatArray) -> None:
     first = _core.first_not_finite(np.ascontiguousarray(array))
     if first >= 0:
         place = tuple(int(i) for i in np.unravel_index(first, array.shape))
-        raise ValueError(f"{name}: got {array[place]} at index {place}, need finite numbers")
+        raise ValueError(
+            f"{name}: got {array[place]} at index {place}, need finite numbers within the range of "
+            f"{array.dtype}"
+        )
 
 
 def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:

@@ -152,7 +152,7 @@ class BinaryHopfield:
 
     @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
-        """Return one synchronous update, shape (..., d)."""
+        """Return one synchronous update, shape (..., d), of states of −1 and 1, else ValueError."""
         words, leading = self._states(states)
         return self._unpack(self._core.update(words, self._threads)).reshape((*leading, -1))
 
@@ -194,6 +194,9 @@ class BinaryHopfield:
         Costs an update or two more than `steps`, which find the end. A sweep takes fields of 128
         components at a time from the same tables as an update, and moves those behind a component
         that changes by its exact weights.
+
+        Raises:
+            TypeError, ValueError: naming the argument.
         """
         words, leading = self._states(states)
         if mode not in _MODES:

@@ -20,12 +20,16 @@ from hopfix._arrays import (
     as_vector,
 )
 from hopfix._config import resolve_threads
-from hopfix._interchange import interchange
+from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
 from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
 
 _DENSE = (math.inf, 0)
+OVERFLOW = (
+    "states: the computation overflows; patterns, states and gain are too large for this dtype "
+    "(need gain |pattern|^2 |state| within its range)"
+)
 
 
 class ContinuousHopfield:
@@ -54,7 +58,8 @@ class ContinuousHopfield:
     and stop on Ctrl-C between blocks of states. A network is immutable.
 
     With `sparsify_above` there is no energy, and no `newton` or `certify`; `certify` needs the
-    diagonal. Asking for them is a ValueError.
+    diagonal. Asking for them is a ValueError. Patterns outside host memory make a
+    `hopfix.gpu.DeviceContinuousHopfield`, which computes there.
 
     Example:
         >>> patterns = np.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
@@ -62,6 +67,14 @@ class ContinuousHopfield:
         >>> net.retrieve([0.9, 0.2, -0.5, -1.0]).states.round(3)
         array([ 0.999,  0.999, -0.999, -0.999])
     """
+
+    def __new__(cls, patterns: Any = None, *_: Any, **__: Any) -> ContinuousHopfield:
+        """Make a `hopfix.gpu.DeviceContinuousHopfield` for patterns outside host memory."""
+        if is_foreign(patterns) and not on_host(patterns):
+            from hopfix.gpu import DeviceContinuousHopfield
+
+            return super().__new__(DeviceContinuousHopfield)
+        return super().__new__(cls)
 
     @interchange
     def __init__(
@@ -77,6 +90,19 @@ class ContinuousHopfield:
         self._patterns = as_patterns("patterns", patterns)
         dim = self._patterns.shape[1]
         self._bias = None if bias is None else as_vector("bias", bias, dim, self.dtype, "component")
+        self._settle(dim, sparsify_above, gain, zero_diagonal)
+        self._threads = resolve_threads(num_threads)
+        self._core: Any = self._core_of(self.dtype)
+        self._core64_cache: Any = None
+
+    def _settle(
+        self,
+        dim: int,
+        sparsify_above: float | tuple[str, float] | None,
+        gain: float,
+        zero_diagonal: bool,
+    ) -> None:
+        """Check the options beside the arrays."""
         self._gain = as_positive("gain", gain)
         if not isinstance(zero_diagonal, (bool, np.bool_)):
             raise TypeError(f"zero_diagonal: got {type(zero_diagonal).__name__}, need a bool")
@@ -84,10 +110,7 @@ class ContinuousHopfield:
         self._sparsity = _sparsity(sparsify_above, dim)
         self._sparsify_above = sparsify_above
         if self._zero_diagonal and self._sparsity != _DENSE:
-            raise ValueError("zero_diagonal: does not exist together with sparsify_above")
-        self._threads = resolve_threads(num_threads)
-        self._core: Any = self._core_of(self.dtype)
-        self._core64_cache: Any = None
+            raise ValueError("zero_diagonal: got True, need False together with sparsify_above")
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = (self._patterns, self._bias, self._sparsify_above)
@@ -151,7 +174,9 @@ class ContinuousHopfield:
 
     def _require_dense(self, method: str) -> None:
         if self._sparsity != _DENSE:
-            raise ValueError(f"{method}: does not exist for a network with sparsify_above")
+            raise ValueError(
+                f"{method}: does not exist for a network with sparsify_above; make one without it"
+            )
 
     @interchange
     def update(self, states: npt.ArrayLike) -> FloatArray:
@@ -227,7 +252,13 @@ class ContinuousHopfield:
         Args:
             states: (..., d), where to start.
             max_steps: most steps; without convergence the last state is returned.
-            tol: as in `retrieve`.
+            tol: as in `retrieve`, by default 1e-12 for every dtype.
+
+        Returns:
+            Retrieval(states, steps, converged, residual), float64.
+
+        Raises:
+            ValueError: with `sparsify_above`; or naming the argument, as a TypeError does.
         """
         self._require_dense("newton")
         flat, leading = self._states(states, np.float64)
@@ -278,10 +309,7 @@ def _sparsity(rule: object, dim: int) -> tuple[float, int]:
 
 def _finite(result: FloatArray) -> FloatArray:
     if _core.first_not_finite(result) >= 0:
-        raise ValueError(
-            "states: the computation overflows; patterns, states and gain are too large for this "
-            "dtype (need gain |pattern|^2 |state| within its range)"
-        )
+        raise ValueError(OVERFLOW)
     return result
 
 

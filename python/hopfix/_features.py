@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_nonnegative, as_states
 from hopfix._config import resolve_threads
-from hopfix._interchange import interchange
+from hopfix._interchange import interchange, interchange_or
 from hopfix._limits import require_memory
 
 KINDS = ("exp", "cosh", "relu")
@@ -163,12 +163,13 @@ class RandomFeatures:
         other._draw(sequence, self.dim, self.n_features)
         return other
 
-    @interchange
+    @interchange_or("hopfix.gpu._features.transform")
     def transform(self, z: npt.ArrayLike) -> FloatArray:
         """Return φ(z), shape (..., r), for z of shape (..., d); O(r d) each.
 
         The dtype is that of z (integers and bool become float64). Exponentials that overflow are
-        +inf, those that underflow 0: nothing is subtracted.
+        +inf, those that underflow 0: nothing is subtracted. z outside host memory is transformed
+        there, to rounding.
         """
         dtype = as_float_array("z", z).dtype
         rows, leading = as_states("z", z, self.dim, dtype)
@@ -201,7 +202,9 @@ class RandomFeatures:
         something where this is below 1. Orthogonal rows have less.
         """
         if self._kind == "relu":
-            raise ValueError('relative_variance: no formula exists for kind "relu"')
+            raise ValueError(
+                'relative_variance: no formula exists for kind "relu", need "exp" or "cosh"'
+            )
         a, b = self._pair(a, b)
         with np.errstate(over="ignore"):
             square = np.square(a + b).sum(axis=-1)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import wraps
+from importlib import import_module
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
@@ -48,16 +49,28 @@ def interchange(function: Callable[P, R]) -> Callable[P, R]:
     gradients, dtypes that NumPy lacks, and arrays of several other libraries. Costs a few tenths
     of a microsecond where all arguments are NumPy's.
     """
+    return _interchanged(function, None)
 
+
+def interchange_or(elsewhere: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As `interchange`, but where an array is outside host memory another function is called.
+
+    `elsewhere` is its name with that of its module, "package.module.function"; it takes the same
+    arguments, `self` too.
+    """
+    return lambda function: _interchanged(function, elsewhere)
+
+
+def _interchanged(function: Callable[P, R], elsewhere: str | None) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         for value in args:
             if type(value) not in _NATIVE and is_foreign(value):
-                return _call(function, args, kwargs)
+                return _call(function, elsewhere, args, kwargs)
         if kwargs:
             for value in kwargs.values():
                 if type(value) not in _NATIVE and is_foreign(value):
-                    return _call(function, args, kwargs)
+                    return _call(function, elsewhere, args, kwargs)
         return function(*args, **kwargs)
 
     return call
@@ -113,10 +126,19 @@ def as_host_view(name: str, array: Any, caller: str) -> np.ndarray[Any, Any]:
     return view
 
 
-def _call(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-    """Call with views, and answer in the kind of the arguments."""
+def _call(
+    function: Callable[..., R],
+    elsewhere: str | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> R:
+    """Call with views, and answer in the kind of the arguments; or call what computes elsewhere."""
     parameters = signature(function).bind(*args, **kwargs).arguments
     given = {name: value for name, value in parameters.items() if is_foreign(value)}
+    if elsewhere is not None and not all(map(on_host, given.values())):
+        module, _, name = elsewhere.rpartition(".")
+        there: R = getattr(import_module(module), name)(*args, **kwargs)
+        return there
     caller = function.__qualname__.removesuffix(".__init__").removesuffix(".__call__")
     views = {id(value): as_host_view(name, value, caller) for name, value in given.items()}
     library = _library(given)

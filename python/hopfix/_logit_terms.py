@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hopfix._comparable import Comparable
+
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
 
 
 @dataclass(frozen=True, eq=False)
-class LogitTerms:
+class LogitTerms(Comparable):
     """What depends on the pattern alone in the logits β(x_i·ξ + a_i) + b_i, float64 or None."""
 
     log_weights: npt.NDArray[np.float64] | None

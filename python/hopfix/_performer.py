@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,44 +21,13 @@ from hopfix._arrays import (
     as_states,
 )
 from hopfix._config import resolve_threads
+from hopfix._feature_state import FeatureState
 from hopfix._features import RandomFeatures
-from hopfix._interchange import interchange
+from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._results import Retrieval
 from hopfix.network import Hopfield
 
-# What remove() may multiply the rounding of a state by.
-_MOST_AMPLIFICATION = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureState:
-    """What the features of one draw hold of all patterns.
-
-    With the positive s_j = √r Σ_i φ_j(k_i): `log_sums` (r,) are log s_j, and `means` (r, d) the
-    averages Σ_i φ_j(k_i) x_i / Σ_i φ_j(k_i), all float64.
-    """
-
-    log_sums: FloatArray
-    means: FloatArray
-
-    def plus(self, other: FeatureState) -> FeatureState:
-        """Return the state of the patterns of both."""
-        log_sums = np.logaddexp(self.log_sums, other.log_sums)
-        share = np.exp(other.log_sums - log_sums)[:, None]
-        return FeatureState(log_sums, self.means + share * (other.means - self.means))
-
-    def minus(self, other: FeatureState) -> FeatureState:
-        """Return the state without the patterns of the other."""
-        share = np.exp(np.minimum(other.log_sums - self.log_sums, 0.0))
-        if (1.0 - share).min() * _MOST_AMPLIFICATION < 1.0:
-            raise ValueError(
-                "patterns: what would be left of a feature is below a millionth of it, where "
-                "rounding takes over; need patterns that the memory holds, and not nearly all of "
-                "it: build a new Performer of those to keep"
-            )
-        log_sums = self.log_sums + np.log1p(-share)
-        ratio = np.exp(other.log_sums - log_sums)[:, None]
-        return FeatureState(log_sums, self.means + ratio * (self.means - other.means))
+Memory = TypeVar("Memory", bound="Performer")
 
 
 def _weighted_sums(weights: FloatArray, values: FloatArray, threads: int) -> FloatArray:
@@ -190,6 +159,8 @@ class Performer:
     kernel between a state and its estimate has a relative variance above 1, where the estimate is
     worth nothing. "relu" estimates another network, of the arc-cosine kernel.
 
+    Patterns outside host memory make a `hopfix.gpu.DevicePerformer`, which computes there.
+
     An object is immutable; `add` and `remove` return a new one.
 
     Example:
@@ -203,6 +174,14 @@ class Performer:
         True
     """
 
+    def __new__(cls, patterns: Any = None, *_: Any, **__: Any) -> Performer:
+        """Make a `hopfix.gpu.DevicePerformer` for patterns outside host memory."""
+        if is_foreign(patterns) and not on_host(patterns):
+            from hopfix.gpu import DevicePerformer
+
+            return super().__new__(DevicePerformer)
+        return super().__new__(cls)
+
     @interchange
     def __init__(
         self,
@@ -215,26 +194,39 @@ class Performer:
         num_threads: int | None = None,
     ) -> None:
         rows = as_patterns("patterns", patterns)
+        threads = resolve_threads(num_threads)
+        self._prepare(rows.shape[1], beta, features, draws, sparsify_above, rows.dtype, threads)
+        self._remember(rows.shape[0], self._states_of(rows))
+
+    def _prepare(
+        self,
+        dim: int,
+        beta: float,
+        features: RandomFeatures,
+        draws: int,
+        sparsify_above: float | None,
+        dtype: Any,
+        threads: int,
+    ) -> None:
+        """Check the arguments beside the patterns and draw the features."""
         beta = as_positive("beta", beta)
         if not isinstance(features, RandomFeatures):
             raise TypeError(f"features: got {type(features).__name__}, need RandomFeatures")
-        if features.dim != rows.shape[1]:
+        if features.dim != dim:
             raise ValueError(
-                f"features: got dimension {features.dim}, need that of the patterns, "
-                f"{rows.shape[1]}"
+                f"features: got dimension {features.dim}, need that of the patterns, {dim}"
             )
         draws = as_integer("draws", draws, 1)
         threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
         all_features = tuple(features.redraw(draw) for draw in range(draws))
-        self._settle(all_features, beta, threshold, rows.dtype, resolve_threads(num_threads))
-        self._remember(rows.shape[0], self._states_of(rows))
+        self._settle(all_features, beta, threshold, dtype, threads)
 
     def _settle(
         self,
         features: tuple[RandomFeatures, ...],
         beta: float,
         sparsify_above: float | None,
-        dtype: np.dtype[np.generic],
+        dtype: Any,
         threads: int,
     ) -> None:
         self._features, self._beta, self._dtype = features, beta, dtype
@@ -276,7 +268,7 @@ class Performer:
         return self._beta
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
+    def dtype(self) -> Any:
         """float32 or float64."""
         return self._dtype
 
@@ -294,7 +286,7 @@ class Performer:
     def add(self, patterns: npt.ArrayLike) -> Performer:
         """Return a memory that holds these (n, d) patterns, too; O(n r d)."""
         rows = self._rows(patterns)
-        return self._with(self._size + rows.shape[0], FeatureState.plus, rows)
+        return self._combined(self._size + rows.shape[0], FeatureState.plus, rows)
 
     @interchange
     def remove(self, patterns: npt.ArrayLike) -> Performer:
@@ -305,11 +297,15 @@ class Performer:
         negative number of them.
         """
         rows = self._rows(patterns)
-        if rows.shape[0] >= self._size:
+        left = self._size - rows.shape[0]
+        self._require_rest(left)
+        return self._combined(left, FeatureState.minus, rows)
+
+    def _require_rest(self, left: int) -> None:
+        if left <= 0:
             raise ValueError(
-                f"patterns: got {rows.shape[0]} of {self._size} to remove, need fewer than all"
+                f"patterns: got {self._size - left} of {self._size} to remove, need fewer than all"
             )
-        return self._with(self._size - rows.shape[0], FeatureState.minus, rows)
 
     def _rows(self, patterns: npt.ArrayLike) -> FloatArray:
         rows = as_patterns("patterns", patterns)
@@ -317,9 +313,10 @@ class Performer:
             raise ValueError(f"patterns: got dimension {rows.shape[1]}, need {self.features.dim}")
         return rows.astype(self._dtype, copy=False)
 
-    def _with(self, size: int, combine: object, rows: FloatArray) -> Performer:
-        assert callable(combine)
-        other: Performer = object.__new__(Performer)
+    def _combined(
+        self: Memory, size: int, combine: Callable[[Any, Any], Any], rows: FloatArray
+    ) -> Memory:
+        other = object.__new__(type(self))
         other._settle(self._features, self._beta, self._sparsify_above, self._dtype, self._threads)
         states = [
             combine(memory.state, state)
@@ -342,8 +339,21 @@ class Performer:
     ) -> Retrieval:
         """Update until ‖f(ξ) − ξ‖₂ <= tol·max(1, ‖ξ‖₂), each query by itself, in plain steps.
 
-        tol: default 1e-6 (float32) and 1e-12 (float64). The map is the estimate, the same in all
-        steps.
+        The map is the estimate, the same in all steps; each costs O(r d) a query still moving.
+
+        Args:
+            states: (..., d).
+            max_steps: most updates; without convergence the result is exactly that many.
+            tol: default 1e-6 (float32) and 1e-12 (float64).
+
+        Returns:
+            Retrieval(states, steps, converged, residual), leading shapes as those of the queries.
+
+        Raises:
+            TypeError, ValueError: naming the argument.
+
+        Warns:
+            RuntimeWarning: the estimate is worth nothing at some query, as in `update`.
         """
         flat, leading = self._flat(states)
         max_steps = as_integer("max_steps", max_steps, 0)
@@ -410,11 +420,14 @@ class Performer:
     def _warn_of(self, variance: FloatArray) -> None:
         worthless = int((variance > 1).sum())
         if worthless:
-            warnings.warn(
-                f"Performer: worthless estimates for {worthless} of {len(variance)} states: at "
-                f"beta={self._beta:g} the kernel between a state and its estimate has a relative "
-                f"variance of up to {variance.max():.1e}, need below 1; scale states and patterns "
-                "down, lower beta, take more features or draws, or use Hopfield",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+            self._warn(worthless, len(variance), float(variance.max()), 5)
+
+    def _warn(self, worthless: int, states: int, largest: float, level: int) -> None:
+        warnings.warn(
+            f"Performer: worthless estimates for {worthless} of {states} states: at "
+            f"beta={self._beta:g} the kernel between a state and its estimate has a relative "
+            f"variance of up to {largest:.1e}, need below 1; scale states and patterns "
+            "down, lower beta, take more features or draws, or use Hopfield",
+            RuntimeWarning,
+            stacklevel=level,
+        )

@@ -78,6 +78,16 @@ def predicted_error(
     2 (cosh(a_i·a_k) − 1) instead); orthogonal rows have less. Where the answer is not small beside
     the patterns, only that it is not small means something. O(N² d) a state.
 
+    Args:
+        patterns: (N, d).
+        beta: β > 0.
+        states: (..., d).
+        n_features: r >= 1.
+        kind: "exp" or "cosh".
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+
     Example:
         >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2
         >>> few, many = (
@@ -103,7 +113,8 @@ def features_needed(
 ) -> float:
     """Return the least number of features with `predicted_error` <= error at all the states.
 
-    An integer as a float, even for "cosh"; inf where it is above 1e300: there is no hope.
+    An integer as a float, even for "cosh"; inf where it is above 1e300: there is no hope. The other
+    arguments, the cost and the errors are those of `predicted_error`.
 
     Example:
         >>> patterns = np.random.default_rng(0).normal(size=(1000, 4)) / 2

@@ -24,6 +24,11 @@ Every function raises TypeError or ValueError, naming the argument: for NaN or +
 −inf only (there is no answer), empty input, and parameters out of range. `num_threads` is as in
 `Hopfield`. Calls release the GIL and can be interrupted.
 
+Scores outside host memory stay there: p and Ψ* are then computed by their library
+(`hopfix.gpu._separation`), to some 4 ulp, too (for α > 2: of scores moved by so much), and
+with no promise about bits; entmax with 1 < α <= 2 by Newton's method, mostly some ten passes over
+the rows, α > 2 by bisection, some 60. `jvp` is computed on the host alone.
+
 Sources: Martins and Astudillo, "From softmax to sparsemax" (2016); Peters, Niculae and Martins,
 "Sparse sequence-to-sequence models" (2019); Krotov and Hopfield, "Dense associative memory for
 pattern recognition" (2016).
@@ -39,25 +44,66 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_float_array, as_integer, as_real, require_finite
 from hopfix._config import resolve_threads
-from hopfix._interchange import interchange
+from hopfix._interchange import interchange, interchange_or
 
 __all__ = ["entmax", "polynomial", "softmax", "sparsemax", "topk"]
 
 _LARGEST_POWER = 2**31  # beyond it the powers themselves lose the accuracy stated above
 
 _FAULTS = {
-    "not_finite": "got NaN or an infinity other than −inf in row {row}",
+    "not_finite": "got NaN or an infinity other than −inf in row {row}, need numbers or −inf",
     "all_minus_infinity": "got only −inf in row {row}, need a number in every row",
-    "all_zero": "got no entry to raise above zero in row {row}: there is nothing to normalise",
+    "all_zero": "got no entry to raise above zero in row {row}, need one: there is "
+    "nothing to normalise",
 }
 
 _Answer: TypeAlias = tuple[FloatArray, str, int]
 
 
+def as_alpha(value: object) -> float:
+    """Return the parameter of α-entmax, or raise TypeError or ValueError."""
+    number = as_real("alpha", value)
+    if not number >= 1:
+        raise ValueError(f"alpha: got {number}, need a number >= 1")
+    return number
+
+
+def as_k(value: object, count: int) -> int:
+    """Return the parameter of `topk` for rows of that length."""
+    k = as_integer("k", value, 1)
+    if k > count:
+        raise ValueError(f"k: got {k}, need at most the row length of z, {count}")
+    return k
+
+
+def as_power(n: object, rectified: object) -> tuple[int, bool]:
+    """Return the parameters of `polynomial`."""
+    power = as_integer("n", n, 1, _LARGEST_POWER)
+    if not isinstance(rectified, (bool, np.bool_)):
+        raise TypeError(f"rectified: got {type(rectified).__name__}, need a bool")
+    if power % 2 and not rectified:
+        raise ValueError(
+            f"n: got {power}, need an even power, or rectified=True: odd powers are negative"
+        )
+    return power, bool(rectified)
+
+
+def require_rows(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless scores of this shape have a row and an entry."""
+    if not shape or 0 in shape:
+        raise ValueError(f"z: got shape {shape}, need (..., N) with at least one row, N >= 1")
+
+
+def require_answers(fault: str, row: int, leading: tuple[int, ...]) -> None:
+    """Raise the ValueError for a fault ("" for none) in a row of the leading shape."""
+    if fault:
+        place = tuple(int(i) for i in np.unravel_index(row, leading)) if leading else ()
+        raise ValueError("z: " + _FAULTS[fault].format(row=place or 0))
+
+
 def _as_scores(value: npt.ArrayLike) -> FloatArray:
     z = as_float_array("z", value)
-    if z.ndim == 0 or z.size == 0:
-        raise ValueError(f"z: got shape {z.shape}, need (..., N) with at least one row, N >= 1")
+    require_rows(z.shape)
     return z
 
 
@@ -78,9 +124,7 @@ def _rows(array: FloatArray) -> FloatArray:
 def _checked(answer: _Answer, leading: tuple[int, ...]) -> FloatArray:
     """Return the result, or raise ValueError that names the row without one."""
     result, fault, row = answer
-    if fault:
-        place = tuple(int(i) for i in np.unravel_index(row, leading)) if leading else ()
-        raise ValueError("z: " + _FAULTS[fault].format(row=place or 0))
+    require_answers(fault, row, leading)
     return result
 
 
@@ -102,7 +146,7 @@ def _derivative(
     answer = _core.separation_jvp(rule, _rows(z), _rows(t), resolve_threads(num_threads))
     result = _checked(answer, z.shape[:-1]).reshape(z.shape)
     if _core.first_not_finite(result) >= 0:
-        raise ValueError("t: the derivative in this direction overflows")
+        raise ValueError("t: the derivative in this direction overflows, need a shorter one")
     return result
 
 
@@ -132,11 +176,11 @@ class _WithoutParameters(_Separation):
         array([ 0.5, -0.5])
     """
 
-    def __init__(self, name: str, rule: _core.Separation) -> None:
+    def __init__(self, name: str, alpha: float, rule: _core.Separation) -> None:
         super().__init__(name)
-        self._rule = rule
+        self._alpha, self._rule = alpha, rule
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.fixed_entmax")
     def __call__(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N)."""
         return _probabilities(self._rule, _as_scores(z), num_threads)
@@ -148,7 +192,7 @@ class _WithoutParameters(_Separation):
         """Return (dp/dz) t, shape (..., N), for `t` shaped as `z`."""
         return _derivative(self._rule, _as_scores(z), t, num_threads)
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.fixed_entmax_conjugate")
     def conjugate(self, z: npt.ArrayLike, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         return _conjugate(self._rule, _as_scores(z), num_threads)
@@ -170,12 +214,9 @@ class _Entmax(_Separation):
 
     @staticmethod
     def _rule(alpha: float) -> _core.Separation:
-        number = as_real("alpha", alpha)
-        if not number >= 1:
-            raise ValueError(f"alpha: got {number}, need a number >= 1")
-        return _core.Separation.entmax(number)
+        return _core.Separation.entmax(as_alpha(alpha))
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.entmax")
     def __call__(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -192,7 +233,7 @@ class _Entmax(_Separation):
         """
         return _derivative(self._rule(alpha), _as_scores(z), t, num_threads)
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.entmax_conjugate")
     def conjugate(
         self, z: npt.ArrayLike, alpha: float, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -213,12 +254,9 @@ class _TopK(_Separation):
 
     @staticmethod
     def _rule(k: int, z: FloatArray) -> _core.Separation:
-        count = as_integer("k", k, 1)
-        if count > z.shape[-1]:
-            raise ValueError(f"k: got {count}, need at most the row length of z, {z.shape[-1]}")
-        return _core.Separation.topk(count)
+        return _core.Separation.topk(as_k(k, z.shape[-1]))
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.topk")
     def __call__(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return p, shape (..., N); 1 <= k <= N."""
         scores = _as_scores(z)
@@ -232,7 +270,7 @@ class _TopK(_Separation):
         scores = _as_scores(z)
         return _derivative(self._rule(k, scores), scores, t, num_threads)
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.topk_conjugate")
     def conjugate(self, z: npt.ArrayLike, k: int, *, num_threads: int | None = None) -> FloatArray:
         """Return Ψ*(z), shape (...), to a few ulp of max(|max z|, 1)."""
         scores = _as_scores(z)
@@ -253,16 +291,9 @@ class _Polynomial(_Separation):
 
     @staticmethod
     def _rule(n: int, rectified: bool) -> _core.Separation:
-        power = as_integer("n", n, 1, _LARGEST_POWER)
-        if not isinstance(rectified, (bool, np.bool_)):
-            raise TypeError(f"rectified: got {type(rectified).__name__}, need a bool")
-        if power % 2 and not rectified:
-            raise ValueError(
-                f"n: got {power}, need an even power, or rectified=True: odd powers are negative"
-            )
-        return _core.Separation.polynomial(power, bool(rectified))
+        return _core.Separation.polynomial(*as_power(n, rectified))
 
-    @interchange
+    @interchange_or("hopfix.gpu._separation.polynomial")
     def __call__(
         self, z: npt.ArrayLike, n: int, rectified: bool = False, *, num_threads: int | None = None
     ) -> FloatArray:
@@ -285,11 +316,14 @@ class _Polynomial(_Separation):
     @interchange
     def conjugate(self, z: npt.ArrayLike, n: int, rectified: bool = False) -> FloatArray:
         """Raise ValueError: a polynomial separation has no conjugate."""
-        raise ValueError("polynomial: has no conjugate, since its Jacobian is not symmetric")
+        raise ValueError(
+            "polynomial: has no conjugate, since its Jacobian is not symmetric; all "
+            "other separations have one"
+        )
 
 
-softmax = _WithoutParameters("softmax", _core.Separation.softmax())
-sparsemax = _WithoutParameters("sparsemax", _core.Separation.entmax(2.0))
+softmax = _WithoutParameters("softmax", 1.0, _core.Separation.softmax())
+sparsemax = _WithoutParameters("sparsemax", 2.0, _core.Separation.entmax(2.0))
 entmax = _Entmax("entmax")
 topk = _TopK("topk")
 polynomial = _Polynomial("polynomial")

@@ -74,3 +74,54 @@ def test_host_arrays_are_errors(device, problem):
         there.update(problem[2])
     with pytest.raises(TypeError, match=r"^states: .*host memory"):
         here.update(to(problem[2]))
+
+
+@pytest.mark.parametrize("similarity", ["neg_sq_l2", "neg_l2", "neg_l1", "kernel"])
+def test_similarities(similarity, device, problem, dtype):
+    to, back, kind = device
+    kernel = np.random.default_rng(3).normal(size=(12, 24)).astype(dtype) / 5
+    given = kernel if similarity == "kernel" else similarity
+    away = to(kernel) if similarity == "kernel" else similarity
+    there = hopfix.Hopfield(to(problem[0]), BETA, log_weights=to(problem[1]), similarity=away)
+    here = hopfix.Hopfield(problem[0], BETA, log_weights=problem[1], similarity=given)
+    tol = 20 * tolerance(dtype)
+    for method in ("update", "weights"):
+        seen = getattr(there, method)(to(problem[2]))
+        assert isinstance(seen, kind)
+        np.testing.assert_allclose(back(seen), getattr(here, method)(problem[2]), atol=tol)
+
+
+def test_thousands_of_fixed_points(device):
+    to, _, _ = device
+    found = hopfix.Hopfield(to(np.eye(12)), 40.0).fixed_points("faces")
+    assert (len(found), found.completeness) == (4095, "consistent")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        hopfix.separation.softmax,
+        hopfix.separation.sparsemax,
+        lambda z: hopfix.separation.entmax(z, 1.5),
+        lambda z: hopfix.separation.entmax(z, 3),
+        lambda z: hopfix.separation.topk(z, 5),
+        lambda z: hopfix.separation.polynomial(z, 2),
+    ],
+    ids=["softmax", "sparsemax", "entmax 1.5", "entmax 3", "topk", "polynomial"],
+)
+def test_separations(call, device, problem, dtype):
+    to, back, kind = device
+    seen = call(to(problem[2]))
+    assert isinstance(seen, kind)
+    np.testing.assert_allclose(back(seen), call(problem[2]), atol=100 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("of", ["exp", "cosh", "relu"])
+def test_performers(of, device, problem, dtype):
+    to, back, kind = device
+    features = hopfix.performer.RandomFeatures(24, 256, kind=of, seed=1)
+    there = hopfix.performer.Performer(to(problem[0]), 0.5, features)
+    here = hopfix.performer.Performer(problem[0], 0.5, features)
+    seen = there.update(to(problem[2]))
+    assert isinstance(seen, kind)
+    np.testing.assert_allclose(back(seen), here.update(problem[2]), atol=tolerance(dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -50,15 +51,33 @@ def to_host(array: Any) -> np.ndarray[Any, Any]:
 
 
 def as_device_floats(name: str, value: Any, xp: Any = None, device: Any = None) -> Any:
-    """Return `value` as float32 or float64, finite and not empty; integers and bool become float64.
+    """Return `as_device_array`, or ValueError where it is empty or holds NaN or an infinity.
+
+    Reads one number from the device.
+    """
+    array = as_device_array(name, value, xp, device)
+    own = namespace_of(array)
+    if 0 in array.shape:
+        raise ValueError(f"{name}: got shape {tuple(array.shape)}, need no empty axis")
+    if not bool(own.all(own.isfinite(array))):
+        raise ValueError(f"{name}: got NaN or an infinity, need finite numbers")
+    return array
+
+
+def as_device_array(name: str, value: Any, xp: Any = None, device: Any = None) -> Any:
+    """Return `value` as float32 or float64; integers and bool become float64.
 
     With `xp` and `device`, `value` must be an array there: nothing is moved behind the caller's
-    back. TypeError and ValueError name the argument. Reads one number from the device.
+    back. TypeError and ValueError name the argument.
     """
     if not _compat().is_array_api_obj(value):
         raise TypeError(
             f"{name}: got {type(value).__name__}, need an array in the memory of the patterns' "
             f"device{'' if device is None else f', {device}'}"
+        )
+    if getattr(value, "__dlpack_device__", None) is None:
+        raise TypeError(
+            f"{name}: got a {describe(value)} that a transformation traces, need one with numbers"
         )
     own = namespace_of(value)
     if xp is not None and (own is not xp or device_of(value) != device):
@@ -68,8 +87,7 @@ def as_device_floats(name: str, value: Any, xp: Any = None, device: Any = None) 
         )
     if getattr(value, "requires_grad", False):
         raise TypeError(
-            f"{name}: requires gradients, which a network on a device does not pass on; "
-            f"pass {name}.detach()"
+            f"{name}: requires gradients, which are not passed on here; pass {name}.detach()"
         )
     if own.isdtype(value.dtype, ("integral", "bool")):
         value = own.astype(value, own.float64)
@@ -77,10 +95,6 @@ def as_device_floats(name: str, value: Any, xp: Any = None, device: Any = None) 
         raise TypeError(
             f"{name}: got dtype {value.dtype}, need float32, float64, an integer dtype or bool"
         )
-    if 0 in value.shape:
-        raise ValueError(f"{name}: got shape {tuple(value.shape)}, need no empty axis")
-    if not bool(own.all(own.isfinite(value))):
-        raise ValueError(f"{name}: got NaN or an infinity, need finite numbers")
     return value
 
 
@@ -92,3 +106,18 @@ def count(xp: Any, mask: Any) -> int:
 def length(xp: Any, rows: Any) -> Any:
     """Return the Euclidean norm over the last axis."""
     return xp.linalg.vector_norm(rows, axis=-1)
+
+
+def flat_rows(name: str, array: Any, dim: int) -> tuple[Any, tuple[int, ...]]:
+    """Return an array (..., dim) as (count, dim), and its leading shape; ValueError for others."""
+    if array.ndim == 0 or array.shape[-1] != dim:
+        raise ValueError(
+            f"{name}: got shape {tuple(array.shape)}, need (..., {dim}), as the patterns have"
+        )
+    leading = tuple(int(n) for n in array.shape[:-1])
+    return shaped(array, (math.prod(leading), dim)), leading
+
+
+def shaped(array: Any, shape: tuple[int, ...]) -> Any:
+    """Return the numbers of an array in another shape."""
+    return namespace_of(array).reshape(array, shape)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
-from hopfix._arrays import as_integer, as_nonnegative, as_positive
+from hopfix._arrays import as_integer, as_positive
 from hopfix._rebuilding import rebuild
 from hopfix._results import Retrieval
-from hopfix.fixed_points import FixedPoints
-from hopfix.gpu._derivatives import gradients, jacobian, jvp, spectral_radius
-from hopfix.gpu._namespace import as_device_floats, device_of, namespace_of, to_host
-from hopfix.gpu._retrieve import retrieve
+from hopfix.fixed_points import FixedPoints, in_network
+from hopfix.gpu._namespace import (
+    as_device_floats,
+    device_of,
+    flat_rows,
+    namespace_of,
+    shaped,
+    to_host,
+)
+from hopfix.gpu._retrieve import retrieve, with_leading
 from hopfix.gpu._search import search
+from hopfix.gpu._similarity import similarity_of
 from hopfix.gpu._store import Store, reduce_all, row_blocks
 from hopfix.network import _VARIABLES, Hopfield, _variables
 
 _DEFAULTS = {
     "values": None,
-    "similarity": "dot",
     "separation": "softmax",
     "normalize": False,
     "sparsify_above": None,
@@ -41,6 +47,8 @@ class DeviceHopfield(Hopfield):
             are floating-point: do not write into them while the network is in use.
         beta: β > 0.
         log_weights: (N,) on the same device, default 0.
+        similarity: as of `Hopfield`; a kernel matrix, or the `matrix` of a kernel, must be on the
+            device, too.
         options: of `Hopfield`, only with their default values.
 
     Raises:
@@ -55,7 +63,13 @@ class DeviceHopfield(Hopfield):
     """
 
     def __init__(
-        self, patterns: Any, beta: float = 1.0, *, log_weights: Any = None, **options: Any
+        self,
+        patterns: Any,
+        beta: float = 1.0,
+        *,
+        log_weights: Any = None,
+        similarity: Any = "dot",
+        **options: Any,
     ) -> None:
         for name, value in options.items():
             if name not in _DEFAULTS:
@@ -79,12 +93,14 @@ class DeviceHopfield(Hopfield):
                     f"log_weights: got shape {tuple(b.shape)}, need ({rows.shape[0]},), one per "
                     "pattern"
                 )
-        self._store = Store(self._xp, rows, b, as_positive("beta", beta))
+        self._beta, self._log_weights = as_positive("beta", beta), b
+        plain = Store(self._xp, rows, b, self._beta)
+        self._similarity = similarity_of(similarity, plain, self._device)
+        self._store = self._similarity.store
 
     def __reduce__(self) -> tuple[Any, ...]:
-        store = self._store
-        options = {"log_weights": store.log_weights}
-        return rebuild, (type(self), (store.patterns, store.beta), options)
+        options = {"log_weights": self._log_weights, "similarity": self._similarity.option}
+        return rebuild, (type(self), (self.patterns, self._beta), options)
 
     @property
     def patterns(self) -> Any:
@@ -99,12 +115,12 @@ class DeviceHopfield(Hopfield):
     @property
     def beta(self) -> float:
         """The inverse temperature β."""
-        return self._store.beta
+        return self._beta
 
     @property
     def log_weights(self) -> Any:
         """(N,) b, on the device."""
-        return self._store.log_weights
+        return self._log_weights
 
     @property
     def dtype(self) -> Any:
@@ -118,54 +134,78 @@ class DeviceHopfield(Hopfield):
 
     @property
     def image(self) -> DeviceHopfield:
-        """This network."""
-        return self
+        """The network of dot products with the same landscape, on the device: `Hopfield.image`."""
+        similarity = self._similarity
+        if similarity.name == "dot":
+            return self
+        if not similarity.has_landscape:
+            raise ValueError(
+                f'image: a network with similarity="{similarity.name}" is not equivalent to one of '
+                'dot products and softmax; that exists for similarity "dot", kernels and '
+                '"neg_sq_l2"'
+            )
+        store = similarity.landscape
+        return DeviceHopfield(store.patterns, store.beta, log_weights=store.log_weights)
 
     def __repr__(self) -> str:
         n, d = self._store.patterns.shape
+        name = self._similarity.name
+        extra = "" if name == "dot" else f", similarity={name}"
         return (
-            f"Hopfield({n} patterns of dimension {d}, beta={self.beta:g}, {self.dtype}, on "
+            f"Hopfield({n} patterns of dimension {d}, beta={self.beta:g}, {self.dtype}{extra}, on "
             f"{self._device})"
         )
 
     def to_host(self, num_threads: int | None = None) -> Hopfield:
         """Return the same network on the CPU, with a copy of the patterns."""
+        option = self._similarity.option
         return Hopfield(
             to_host(self.patterns),
             self.beta,
             log_weights=to_host(self.log_weights),
+            similarity=option if isinstance(option, str) else to_host(option),
             num_threads=num_threads,
         )
 
     def update(self, states: Any) -> Any:
         """Return f(ξ), shape (..., d); O(Nd) a state."""
         flat, leading = self._flat("states", states)
-        return self._shaped(reduce_all(self._store, flat).average, (*leading, self._store.dim))
+        return shaped(self._update(flat), (*leading, self._store.dim))
+
+    def _update(self, flat: Any) -> Any:
+        return reduce_all(self._store, self._similarity.queries(flat)).average
 
     def weights(self, states: Any) -> Any:
-        """Return p = softmax(β x_i·ξ + b_i), shape (..., N)."""
+        """Return p = softmax(β similarity(x_i, ξ) + b_i), shape (..., N)."""
         flat, leading = self._flat("states", states)
         xp, store = self._xp, self._store
         blocks = []
-        for rows in row_blocks(int(flat.shape[0]), store.count):
-            logits = store.logits(flat[rows, :], store.patterns, store.log_weights)
+        queries = self._similarity.queries(flat)
+        for rows in row_blocks(int(flat.shape[0]), store.width):
+            logits = store.logits(queries[rows, :], store.patterns, store.log_weights)
             shares = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
             blocks.append(shares / xp.sum(shares, axis=-1, keepdims=True))
-        return self._shaped(xp.concat(blocks), (*leading, store.count))
+        return shaped(xp.concat(blocks), (*leading, store.count))
 
     def energy(self, states: Any) -> Any:
-        """Return E(ξ) = ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i), shape (...)."""
+        """Return E(ξ), shape (...), by default ½‖ξ‖² − β⁻¹ log Σ exp(β x_i·ξ + b_i).
+
+        For other similarities as `Hopfield.energy`; ValueError where there is no energy.
+        """
         flat, leading = self._flat("states", states)
-        found = reduce_all(self._store, flat)
-        squares = self._xp.sum(flat * flat, axis=-1)
+        squares = self._similarity.squares(flat)
+        found = reduce_all(self._store, self._similarity.queries(flat))
         log_sums = found.top + self._xp.log(found.total)
-        return self._shaped(squares / 2 - log_sums / self.beta, leading)
+        return shaped(squares / 2 - log_sums / self._store.beta, leading)
 
     def jacobian(self, states: Any) -> Any:
-        """Return J = β Cov_p(x), shape (..., d, d), exactly symmetric; O(Nd²) a state."""
+        """Return J, shape (..., d, d); O(Nd²) a state.
+
+        β Cov_p(x), exactly symmetric, times WᵀW for a kernel; ValueError for "neg_l2" and "neg_l1".
+        """
         flat, leading = self._flat("states", states)
         dim = self._store.dim
-        return self._shaped(jacobian(self._store, flat), (*leading, dim, dim))
+        return shaped(self._similarity.jacobian(flat), (*leading, dim, dim))
 
     def spectral_radius(self, states: Any) -> Any:
         """Return the largest eigenvalue of J, shape (...), in the network's dtype.
@@ -174,20 +214,20 @@ class DeviceHopfield(Hopfield):
         method for all states at once, a value from below.
         """
         flat, leading = self._flat("states", states)
-        return self._shaped(spectral_radius(self._store, flat), leading)
+        return shaped(self._similarity.spectral_radius(flat), leading)
 
     def jvp(self, states: Any, t: Any) -> Any:
         """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
         flat, tangents, leading = self._matching(states, "t", t)
-        return self._shaped(jvp(self._store, flat, tangents), (*leading, self._store.dim))
+        return shaped(self._similarity.jvp(flat, tangents), (*leading, self._store.dim))
 
     def vjp(self, states: Any, cotangents: Any, wrt: str | Sequence[str] = "states") -> Any:
         """Return derivatives of Σ c·f(ξ), as `Hopfield.vjp` does, in the same variables."""
         names = _variables(wrt, _VARIABLES)
         flat, vectors, leading = self._matching(states, "cotangents", cotangents)
-        found = gradients(self._store, flat, vectors, names)
+        found = self._similarity.gradients(flat, vectors, names)
         if "states" in found:
-            found["states"] = self._shaped(found["states"], (*leading, self._store.dim))
+            found["states"] = shaped(found["states"], (*leading, self._store.dim))
         return found[wrt] if isinstance(wrt, str) else tuple(found[name] for name in names)
 
     def retrieve(
@@ -207,16 +247,7 @@ class DeviceHopfield(Hopfield):
         if executor is not None:
             raise NotImplementedError("executor: on a device only None exists")
         flat, leading = self._flat("states", states)
-        steps = as_integer("max_steps", max_steps, 0)
-        single = self.dtype == self._xp.float32
-        tolerance = (1e-6 if single else 1e-12) if tol is None else as_nonnegative("tol", tol)
-        found = retrieve(self._store, flat, steps, tolerance)
-        return Retrieval(
-            states=self._shaped(found.states, (*leading, self._store.dim)),
-            steps=self._shaped(found.steps, leading),
-            converged=self._shaped(found.converged, leading),
-            residual=self._shaped(found.residual, leading),
-        )
+        return with_leading(retrieve(self._update, flat, max_steps, tol), leading)
 
     def fixed_points(
         self,
@@ -239,13 +270,15 @@ class DeviceHopfield(Hopfield):
             max_count: stop when this many points are known.
             time_limit: stop after about this many seconds; looked at between rounds.
             seed: of the random starts.
-            progress: called after every round as progress(rounds, most rounds).
+            progress: called after every round as progress(rounds, most rounds); for "faces" there
+                is one for each size of faces.
             options: others of `Hopfield.fixed_points` do not exist here (NotImplementedError).
 
         Newton's method runs in double precision in coordinates of the patterns' affine hull, with
-        halved steps. The patterns and the states found are then copied to the host, where states
-        within 1e-7 of the largest pattern of each other are merged, and the rest certified and
-        told apart by their certificates.
+        halved steps. States within 1e-7 of the largest pattern of each other are merged by sorting,
+        and distances between those found, O(K² d), are taken on the device, too. The patterns and
+        the K states found are copied to the host, certified there and told apart by their
+        certificates.
 
         Returns:
             FixedPoints, with NumPy arrays and with the network `to_host()`; never "proved".
@@ -259,9 +292,16 @@ class DeviceHopfield(Hopfield):
             )
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
-        return search(
-            self._store,
-            self.to_host(),
+        if not self._similarity.has_landscape:
+            raise ValueError(
+                f'fixed_points: does not exist for similarity "{self._similarity.name}"; it needs '
+                '"dot", a kernel or "neg_sq_l2"'
+            )
+        host = self.to_host()
+        run = partial(
+            search,
+            self._similarity.landscape,
+            host.image,
             method,
             max_face=None if max_face is None else as_integer("max_face", max_face, 1),
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
@@ -269,6 +309,7 @@ class DeviceHopfield(Hopfield):
             seed=as_integer("seed", seed, 0) % 2**64,
             progress=progress,
         )
+        return in_network(run, host)
 
     def vjp_fixed_point(self, *_: Any, **__: Any) -> Any:
         """Raise NotImplementedError."""
@@ -289,13 +330,7 @@ class DeviceHopfield(Hopfield):
 
     def _flat(self, name: str, value: Any) -> tuple[Any, tuple[int, ...]]:
         """States as (count, d), and their leading shape."""
-        array, dim = self._array(name, value, self.dtype), self._store.dim
-        if array.ndim == 0 or array.shape[-1] != dim:
-            raise ValueError(
-                f"{name}: got shape {tuple(array.shape)}, need (..., {dim}), as the patterns have"
-            )
-        leading = tuple(int(n) for n in array.shape[:-1])
-        return self._xp.reshape(array, (math.prod(leading), dim)), leading
+        return flat_rows(name, self._array(name, value, self.dtype), self._store.dim)
 
     def _matching(self, states: Any, name: str, value: Any) -> tuple[Any, Any, tuple[int, ...]]:
         """States and as many directions, and their leading shape."""
@@ -304,6 +339,3 @@ class DeviceHopfield(Hopfield):
         if leading != same:
             raise ValueError(f"{name}: got leading shape {same}, need that of states, {leading}")
         return flat, vectors, leading
-
-    def _shaped(self, array: Any, shape: tuple[int, ...]) -> Any:
-        return self._xp.reshape(array, shape)

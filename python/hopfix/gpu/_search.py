@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import numpy.typing as npt
 from hopfix._face_search import _offsets, _seeds
 from hopfix.faces import CriticalFaces, critical_faces
 from hopfix.fixed_points import FixedPoints, Undecided, assemble
+from hopfix.gpu._merge import distinct, near_pairs
 from hopfix.gpu._namespace import device_of, to_host
 from hopfix.gpu._newton import Hull, hull_of, newton
-from hopfix.gpu._store import Store
+from hopfix.gpu._store import Store, row_blocks
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -37,7 +38,8 @@ _NOTHING: dict[str, Any] = {
 }
 
 Wide = npt.NDArray[np.float64]
-Starts = Iterator[tuple[npt.NDArray[np.int64], Wide]]
+# Averages of patterns: their indices (B, m) and weights (B, m).
+Starts: TypeAlias = tuple[npt.NDArray[np.int64], Wide]
 
 
 def search(
@@ -58,71 +60,79 @@ def search(
     """
     ends = np.inf if time_limit is None else time.monotonic() + time_limit
     left: list[Undecided] = []
-    if method == "faces":
-        starts, left = _from_faces(host, max_face, max_count, time_limit)
-    else:
-        starts = _random(len(host.patterns), seed)
-    hull = hull_of(store.astype(store.xp.float64))
+    starts: list[Starts] | _Random = _Random(len(host.patterns), seed)
+    xp, hull = store.xp, hull_of(store.astype(store.xp.float64))
     scale = float(np.linalg.norm(host.patterns, axis=1).max()) or 1.0
-    found = np.empty((0, store.dim))
+    found, known = hull.store.patterns[:0, :], 0
+    most = np.inf if max_count is None else max_count
     interruption: BaseException | None = None
     cut = False
     try:
+        if method == "faces":
+            starts, left = _from_faces(host, max_face, max_count, time_limit)
         for done, (indices, weights) in enumerate(starts):
-            known = len(found)
-            found = _distinct(np.concatenate([found, _run(hull, indices, weights)]), _SAME * scale)
-            if progress is not None:
-                progress(done + 1, max(done + 1, _MOST_ROUNDS if method == "starts" else 1))
-            if method == "starts" and len(found) == known:
-                break
-            enough = max_count is not None and len(found) >= max_count
-            if enough or time.monotonic() > ends:
+            if done and (known >= most or time.monotonic() > ends):
                 cut = True
+                break
+            reached = _reached(hull, indices, weights)
+            found = distinct(xp, xp.concat([found, reached]), _SAME * scale)
+            if progress is not None:
+                progress(done + 1, len(starts))
+            before, known = known, int(found.shape[0])
+            if method == "starts" and known == before:
                 break
     except BaseException as error:  # Ctrl-C is still Ctrl-C, but what was found is not lost.
         interruption, cut = error, True
-    if cut:
+    if cut or known > most:
         left.append(
             Undecided(None, "the search was cut short (time_limit, max_count or an interruption)")
         )
-    result = _listed(host, found[:max_count], method, tuple(left))
+    result = _listed(hull, host, found[:max_count, :], method, tuple(left))
     if interruption is not None:
         interruption.partial = result  # type: ignore[attr-defined]
         raise interruption
     return result
 
 
-def _run(hull: Hull, indices: npt.NDArray[np.int64], weights: Wide) -> Wide:
-    """The states, on the host, that Newton's method reaches from weighted averages of patterns."""
-    xp = hull.store.xp
+def _reached(hull: Hull, indices: npt.NDArray[np.int64], weights: Wide) -> Any:
+    """The coordinates (K, r) that Newton's method reaches from weighted averages of patterns."""
+    xp, inside = hull.store.xp, hull.store
     options = {"device": device_of(hull.origin)}
-    states = None
-    for column in range(indices.shape[1]):
-        chosen = xp.take(hull.store.patterns, xp.asarray(indices[:, column], **options), axis=0)
-        part = xp.asarray(weights[:, column], **options)[:, None] * chosen
-        states = part if states is None else states + part
-    reached, residuals = newton(hull.store, states)
+    count, size = indices.shape
+    states = []
+    for rows in row_blocks(count, size * inside.dim):
+        chosen = xp.take(inside.patterns, xp.asarray(indices[rows].ravel(), **options), axis=0)
+        chosen = xp.reshape(chosen, (-1, size, inside.dim))
+        states.append((xp.asarray(weights[rows, None], **options) @ chosen)[:, 0, :])
+    reached, residuals = newton(inside, xp.concat(states))
     # The best of states that are the same comes first.
-    reached = xp.take(reached, xp.argsort(residuals), axis=0)
-    return to_host(hull.states(reached))
+    return xp.take(reached, xp.argsort(residuals), axis=0)
 
 
-def _random(count: int, seed: int) -> Starts:
+class _Random:
     """Rounds of random averages of up to 16 patterns, the patterns themselves in the first."""
-    rng = np.random.default_rng(seed)
-    most = min(count, _MOST_PATTERNS_OF_A_START)
-    for _ in range(_MOST_ROUNDS):
-        sizes = rng.integers(1, most + 1, _STARTS_OF_A_ROUND)
-        indices = rng.integers(0, count, (_STARTS_OF_A_ROUND, most))
-        weights = rng.standard_exponential((_STARTS_OF_A_ROUND, most)) + 0.1
-        weights[np.arange(most)[None, :] >= sizes[:, None]] = 0
-        yield indices, weights / weights.sum(axis=1, keepdims=True)
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed = count, seed
+
+    def __len__(self) -> int:
+        return _MOST_ROUNDS
+
+    def __iter__(self) -> Iterator[Starts]:
+        rng = np.random.default_rng(self._seed)
+        most = min(self._count, _MOST_PATTERNS_OF_A_START)
+        for _ in range(_MOST_ROUNDS):
+            sizes = rng.integers(1, most + 1, _STARTS_OF_A_ROUND)
+            indices = rng.integers(0, self._count, (_STARTS_OF_A_ROUND, most))
+            weights = rng.standard_exponential((_STARTS_OF_A_ROUND, most)) + 0.1
+            weights[np.arange(most)[None, :] >= sizes[:, None]] = 0
+            yield indices, weights / weights.sum(axis=1, keepdims=True)
 
 
 def _from_faces(
     host: Hopfield, max_face: int | None, max_count: int | None, time_limit: float | None
-) -> tuple[Starts, list[Undecided]]:
-    """The critical faces as one round of starts, and what was left out of it."""
+) -> tuple[list[Starts], list[Undecided]]:
+    """The critical faces as starts, a round for each size, and what was left out of them."""
     faces: CriticalFaces = critical_faces(
         host.patterns.astype(np.float64),
         offsets=_offsets(host),
@@ -131,44 +141,30 @@ def _from_faces(
         time_limit=time_limit,
         num_threads=host._threads,
     )
-    first, members, shares, skipped = _seeds(faces, max_face)
-    sizes = np.diff(first)
-    indices = np.zeros((len(sizes), int(sizes.max())), dtype=np.int64)
-    weights = np.zeros(indices.shape)
-    inside = np.arange(indices.shape[1])[None, :] < sizes[:, None]
-    indices[inside], weights[inside] = members, shares
+    begins, members, shares, skipped = _seeds(faces, max_face)
+    first, sizes = np.asarray(begins[:-1]), np.diff(begins)
+    rounds = []
+    for size in np.unique(sizes):
+        places = first[sizes == size][:, None] + np.arange(size)
+        rounds.append((members[places], shares[places]))
     left = []
     if not faces.complete:
         left.append(Undecided(None, "the faces were cut short (time_limit or max_count)"))
     if skipped or (max_face is not None and max_face < len(host.patterns)):
         left.append(Undecided(None, f"faces of more than max_face={max_face} patterns"))
-    return iter([(indices, weights)]), left
+    return rounds, left
 
 
-def _distinct(states: Wide, nearness: float) -> Wide:
-    """The first of all states that lie together."""
-    kept: list[int] = []
-    left = np.arange(len(states))
-    while len(left):
-        kept.append(int(left[0]))
-        left = left[np.linalg.norm(states[left] - states[left[0]], axis=1) > nearness]
-    return states[kept]
-
-
-def _listed(host: Hopfield, found: Wide, method: str, left: tuple[Undecided, ...]) -> FixedPoints:
+def _listed(
+    hull: Hull, host: Hopfield, found: Any, method: str, left: tuple[Undecided, ...]
+) -> FixedPoints:
     """Certify the states as the network's dtype stores them, and keep one in each proved ball."""
-    states = found.astype(host.dtype)
+    states = to_host(hull.states(found)).astype(host.dtype)
     if not len(states):
         return assemble(host, _NOTHING | {"states": states}, method=method, proved=False, left=left)
     proofs = host.certify(states)
     wide = states.astype(np.float64)
-    kept: list[int] = []
-    # The widest ball first: what lies in it, with its own, is the same point.
-    for i in np.argsort(-np.nan_to_num(proofs.uniqueness_radius), kind="stable"):
-        apart = np.linalg.norm(wide[kept] - wide[i], axis=1)
-        own = np.nan_to_num(proofs.radius[i])
-        if not (_UPWARDS * (apart + own) < np.nan_to_num(proofs.uniqueness_radius[kept])).any():
-            kept.append(int(i))
+    kept = _apart(hull, wide, np.nan_to_num(proofs.radius), np.nan_to_num(proofs.uniqueness_radius))
     radii = host._core64.spectral_radius(wide[kept], host._threads)
     columns = {
         "states": wide[kept],
@@ -180,3 +176,23 @@ def _listed(host: Hopfield, found: Wide, method: str, left: tuple[Undecided, ...
         "reasons": [proofs.reasons[i] for i in kept],
     }
     return assemble(host, columns, method=method, proved=False, left=left)
+
+
+def _apart(hull: Hull, states: Wide, radius: Wide, unique: Wide) -> npt.NDArray[np.int64]:
+    """The states that lie, with their own balls, in the proved ball of no other one kept.
+
+    The widest ball comes first. The device says which states may be near each other; in
+    coordinates of the hull none are farther apart than they are.
+    """
+    options = {"device": device_of(hull.origin)}
+    coordinates = hull.coordinates(hull.store.xp.asarray(states, **options))
+    reach = hull.store.xp.asarray(unique, **options)
+    i, j = near_pairs(hull.store.xp, coordinates, reach).T
+    rank = np.empty(len(states), dtype=np.int64)
+    rank[np.argsort(-unique, kind="stable")] = np.arange(len(states))
+    inside = _UPWARDS * (np.linalg.norm(states[i] - states[j], axis=1) + radius[i]) < unique[j]
+    i, j = (side[inside & (rank[j] < rank[i])] for side in (i, j))
+    gone = np.zeros(len(states), dtype=np.bool_)
+    for place in np.argsort(rank[i], kind="stable"):
+        gone[i[place]] |= not gone[j[place]]
+    return np.flatnonzero(~gone)

@@ -47,6 +47,16 @@ class Store:
         """D."""
         return int(self.patterns.shape[1])
 
+    @property
+    def width(self) -> int:
+        """Numbers that the logits of one state take while they are formed."""
+        return self.count
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the CUDA kernel computes these logits."""
+        return is_cupy(self.patterns)
+
     def astype(self, dtype: Any) -> Store:
         """The same store in another dtype."""
         cast = self.xp.astype
@@ -66,6 +76,33 @@ class Store:
     def logits(self, states: Any, patterns: Any, log_weights: Any) -> Any:
         """Z = β x_i·ξ + b_i, (B, n)."""
         return self.beta * (states @ patterns.T) + log_weights
+
+
+@dataclass(frozen=True)
+class DistanceStore(Store):
+    """The same with distances in place of dot products: z = −β ‖x_i − ξ‖_order + b_i."""
+
+    order: int
+
+    @property
+    def width(self) -> int:
+        """Nd: differences come before distances."""
+        return self.count * self.dim
+
+    @property
+    def is_fused(self) -> bool:
+        """No kernel computes these."""
+        return False
+
+    def tiles(self, numbers_per_pattern: int) -> Iterator[tuple[Any, Any]]:
+        """As of `Store`, with d numbers for each logit."""
+        return super().tiles(numbers_per_pattern * self.dim)
+
+    def logits(self, states: Any, patterns: Any, log_weights: Any) -> Any:
+        """Z, (B, n), from (B, n, d) differences."""
+        differences = states[:, None, :] - patterns[None, :, :]
+        distances = self.xp.linalg.vector_norm(differences, axis=-1, ord=self.order)
+        return log_weights - self.beta * distances
 
 
 def row_blocks(count: int, numbers_per_row: int = 1) -> Iterator[slice]:
@@ -97,7 +134,7 @@ def reduce(store: Store, states: Any) -> Reduction:
 
     On CuPy by the fused kernel, which has tiles of its own.
     """
-    if is_cupy(states):
+    if store.is_fused:
         with states.device:
             sums = _kernels.tile_sums(store.patterns, states, store.beta, store.log_weights)
         return Reduction(sums.maximum, sums.total, sums.weighted / sums.total[:, None])
