@@ -1,5 +1,6 @@
 """The commands retrieve, follow, bench and show-config, and files of patterns beyond .npy."""
 
+import csv
 import json
 
 import numpy as np
@@ -180,6 +181,31 @@ def test_follow_errors(files, capsys):
     error(capsys, "follow", "patterns.npy", "--beta", 3)
 
 
+def interrupted_search(monkeypatch, count):
+    """Make every search find `count` points and end by Ctrl-C."""
+    search = hopfix.Hopfield.fixed_points
+
+    def broken(network, *arguments, **options):
+        interruption = KeyboardInterrupt()
+        interruption.partial = search(network, *arguments, **options)[:count]
+        raise interruption
+
+    monkeypatch.setattr(hopfix.Hopfield, "fixed_points", broken)
+
+
+@pytest.mark.parametrize("name", ["b.npz", "b.png"])
+def test_follow_interrupted_in_its_search_writes_what_was_found(files, capsys, monkeypatch, name):
+    interrupted_search(monkeypatch, 5)
+    given = ["follow", "patterns.npy", "--beta", 12, "--to", 3, "--output", name]
+    out, err = run(capsys, *given, code=130)
+    assert "5 branches from beta=12 to 3" in out
+    assert out.count("interrupted … interrupted") == 5
+    assert err == "hopfix: interrupted, 0 branches followed to their ends\n"
+    assert (files / name).exists()
+    if name == "b.npz":
+        assert len(hopfix.Branches.load(name)) == 5
+
+
 # atlas, bench, show-config
 
 
@@ -193,6 +219,75 @@ def test_a_proof_that_fails_is_code_1(files, capsys, monkeypatch):
 
     monkeypatch.setattr(hopfix.Hopfield, "fixed_points", short)
     assert json.loads(run(capsys, *given, code=1).out)["completeness"] == "unknown"
+
+
+def atlas(*more):
+    return ["atlas", "patterns.npy", *(x for pair in more for x in pair)]
+
+
+def test_atlas_writes_what_it_prints_as_json(files, capsys):
+    for betas in ([12], [3, 12]):
+        given = atlas(*(("--beta", beta) for beta in betas), ("--output", "a.json"))
+        out = run(capsys, *given, "--json").out
+        written = json.loads((files / "a.json").read_text())
+        assert written == json.loads(out)
+        assert "Wrote a.json." in run(capsys, *given).out
+
+
+def test_atlas_writes_a_list_that_loads(files, capsys):
+    out = run(capsys, *atlas(("--beta", 12), ("--output", "a.npz"))).out
+    assert "Wrote a.npz." in out
+    expected = hopfix.Hopfield(np.eye(4), 12.0).fixed_points()
+    found = hopfix.FixedPoints.load("a.npz")
+    np.testing.assert_array_equal(found.states, expected.states)
+    assert found.completeness == expected.completeness
+
+
+def test_atlas_writes_the_columns_of_the_data_frame(files, capsys):
+    given = atlas(("--beta", 3), ("--beta", 12), ("--output", "A.CSV"))
+    assert "Wrote A.CSV." in run(capsys, *given).out
+    with open("A.CSV", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lists = [hopfix.Hopfield(np.eye(4), beta).fixed_points() for beta in (3.0, 12.0)]
+    assert [float(row["beta"]) for row in rows] == [3.0] * len(lists[0]) + [12.0] * len(lists[1])
+    for name in ("energy", "radius", "uniqueness_radius", "spectral_radius", "morse_index"):
+        values = [value for found in lists for value in getattr(found, name)]
+        np.testing.assert_array_equal([float(row[name]) for row in rows], values)
+    for name in ("certified", "stable"):
+        values = [str(bool(value)) for found in lists for value in getattr(found, name)]
+        assert [row[name] for row in rows] == values
+    support = [tuple(map(int, row["support"].split())) for row in rows]
+    assert support == [face for found in lists for face in found.support]
+    pytest.importorskip("pandas")
+    assert list(rows[0]) == ["beta", *lists[0].to_dataframe().columns]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.npy", ".json", "no/such/a.json", "folder.json"])
+def test_atlas_refuses_to_write_other_files_before_any_work(files, capsys, monkeypatch, name):
+    (files / "folder.json").mkdir()
+    monkeypatch.setattr(hopfix.Hopfield, "fixed_points", None)
+    assert name in error(capsys, *atlas(("--beta", 3), ("--output", name)))
+
+
+def test_atlas_writes_one_list_to_an_archive(files, capsys):
+    line = error(capsys, *atlas(("--beta", 3), ("--beta", 4), ("--output", "a.npz")))
+    assert "--output: .npz holds the list at one β, got 2 --beta" in line
+    assert not (files / "a.npz").exists()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.npz", "a.csv", "a.png"])
+@pytest.mark.parametrize("count", [0, 5])
+def test_atlas_interrupted_writes_what_was_found(files, capsys, monkeypatch, name, count):
+    interrupted_search(monkeypatch, count)
+    out, err = run(capsys, *atlas(("--beta", 12), ("--output", name)), code=130)
+    assert f"Wrote {name}." in out
+    assert err == "hopfix: interrupted, 0 of 1 values of β finished\n"
+    if name == "a.json":
+        assert json.loads((files / name).read_text())["finished"] is False
+    if name == "a.npz":
+        assert len(hopfix.FixedPoints.load(name)) == count
+    if name == "a.csv":
+        assert (files / name).read_text().count("\n") == count + 1
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Following branches: what comes back, limits, interruptions, bad input."""
 
 import json
+import os
 import signal
+import sys
 import threading
 import time
 
@@ -105,6 +107,63 @@ def test_an_exception_in_progress_ends_the_work_and_propagates(error):
         ends = [b.ends[1] for b in caught.value.partial.branches]
         assert "start_beta" in ends
         assert "interrupted" in ends
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ctrl_c_in_the_search_for_the_starts_keeps_what_was_found(dtype):
+    patterns = np.random.default_rng(0).standard_normal((20, 20)).astype(dtype)
+    net = hopfix.Hopfield(patterns, 20.0)
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        net.follow(100.0)
+    timer.join()
+    partial = caught.value.partial
+    assert len(partial) > 10
+    assert partial.cut_short
+    assert {branch.ends for branch in partial.branches} == {("interrupted", "interrupted")}
+    assert [branch.starts for branch in partial.branches] == [(k,) for k in range(len(partial))]
+    states = np.concatenate([branch.states for branch in partial.branches])
+    assert states.dtype == dtype
+    assert net._residuals(states).max() < (1e-4 if dtype == np.float32 else 1e-9)
+    energies = np.concatenate([branch.energy for branch in partial.branches])
+    np.testing.assert_allclose(energies, net.energy(states), rtol=1e-5)
+    assert partial.at(20.0).completeness == "unknown"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_search_becomes_branches_that_can_be_kept(tmp_path, monkeypatch, error):
+    """By Ctrl-C, or by an executor that fails."""
+    net = hopfix.Hopfield(np.eye(4), 12.0)
+    whole, search = net.follow(3.0), hopfix.Hopfield.fixed_points
+
+    def broken(network, *arguments, **options):
+        interruption = error()
+        interruption.partial = search(network, *arguments, **options)[:5]
+        raise interruption
+
+    monkeypatch.setattr(hopfix.Hopfield, "fixed_points", broken)
+    with pytest.raises(error) as caught:
+        net.follow(3.0)
+    partial = caught.value.partial
+    assert len(partial) == 5
+    assert (partial.beta_to, partial.network) == (3.0, whole.network)
+    partial.save(tmp_path / "partial.npz")
+    loaded = hopfix.Branches.load(tmp_path / "partial.npz")
+    assert loaded.to_dict() == partial.to_dict()
+    left = loaded.at(12.0).undecided
+    assert sum("a branch was left here (interrupted)" in u.reason for u in left) == 5
+    assert "the work was cut short" in left[-1].reason
+
+    def nothing(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hopfix.Hopfield, "fixed_points", nothing)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        net.follow(3.0)
+    assert len(caught.value.partial) == 0
+    assert caught.value.partial.cut_short
 
 
 def test_ctrl_c_keeps_what_was_followed():

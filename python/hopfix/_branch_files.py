@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._files import open_archive, replace_archive
+from hopfix._layout import parts, require_layout, require_one_of, require_within
 from hopfix._logit_terms import LogitTerms
 from hopfix.branches import Branch, Branches, BranchEvent
 
@@ -20,6 +21,21 @@ _SLOPES = ("_log_beta_slopes", "_state_slopes")
 _CURVES = ("beta", "states", "energy", "morse_index", "arclength", *_SLOPES)
 _RAGGED = ("events", "places", "starts")
 _EVENT_NUMBERS = ("beta", "multiplicity", "certified", "radius", "beta_radius", "found")
+_LAYOUT = {
+    "patterns": "f N d", "network": "f ?", "log_weights": "f N?", "terms_log_weights": "f N?",
+    "terms_offsets": "f N?", "faces": "U", "cut_short": "b", "ends": "U B ?", "beta": "f P",
+    "states": "f P d", "energy": "f P", "morse_index": "i P", "arclength": "f P",
+    "_log_beta_slopes": "f P", "_state_slopes": "f P d", "events": "i L", "places": "i L",
+    "starts": "i ?", **{f"{name}_lengths": "i B" for name in (*_CURVES, *_RAGGED)},
+    "event_kinds": "U E", "event_states": "f E d", "event_beta": "f E", "event_multiplicity": "i E",
+    "event_certified": "b E", "event_radius": "f E", "event_beta_radius": "f E",
+    "event_found": "i E", "event_branches": "i ?", "event_branches_lengths": "i E",
+}  # fmt: skip
+_ENDS = (
+    "start", "start_beta", "beta_to", "crossing", "max_steps", "time_limit", "interrupted",
+    "small_step", "degenerate", "no_solution",
+)  # fmt: skip
+_KINDS = ("fold", "pitchfork", "transcritical", "multiple", "degenerate")
 
 
 def _flat(name: str, parts: Sequence[npt.ArrayLike], empty: npt.NDArray[Any]) -> dict[str, Any]:
@@ -32,8 +48,24 @@ def _flat(name: str, parts: Sequence[npt.ArrayLike], empty: npt.NDArray[Any]) ->
 
 
 def _parts(data: Any, name: str) -> list[npt.NDArray[Any]]:
-    ends = np.cumsum(data[f"{name}_lengths"])
-    return [part.copy() for part in np.split(data[name], ends[:-1])] if len(ends) else []
+    return parts(name, data[name], data[f"{name}_lengths"])
+
+
+def _require_consistent(data: Any) -> None:
+    """ValueError unless branches and events fit each other and themselves."""
+    require_layout(data, _LAYOUT)
+    require_one_of("ends", data["ends"], _ENDS)
+    require_one_of("event_kinds", data["event_kinds"], _KINDS)
+    points = data["beta_lengths"]
+    same = all(np.array_equal(data[f"{name}_lengths"], points) for name in _CURVES)
+    if not same or (points < 1).any():
+        raise ValueError("the entries of the branches are of different lengths")
+    if not np.array_equal(data["events_lengths"], data["places_lengths"]):
+        raise ValueError("the entries 'events' and 'places' are of different lengths")
+    require_within("events", data["events"], 0, len(data["event_kinds"]))
+    require_within("event_branches", data["event_branches"], 0, len(points))
+    for places, size in zip(_parts(data, "places"), points, strict=True):
+        require_within("places", places, 0, size)
 
 
 def save(branches: Branches, path: str | os.PathLike[str]) -> None:
@@ -75,6 +107,7 @@ def load(path: str | os.PathLike[str]) -> Branches:
     from hopfix.network import Hopfield
 
     with open_archive(path, _FORMAT, "Branches.save") as data:
+        _require_consistent(data)
 
         def given(name: str) -> Any:
             return data[name].copy() if data[name].size else None

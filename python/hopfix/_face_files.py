@@ -7,10 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from hopfix._arrays import as_patterns
 from hopfix._files import open_archive, replace_archive
+from hopfix._layout import parts, require_layout, require_within
 from hopfix.faces import CriticalFaces, DegenerateSet
 
 _FORMAT = "hopfix critical faces 1"
+_LAYOUT = {
+    "patterns": "f N d", "first": "i ?", "indices": "i I", "weights": "f I", "gaps": "f K",
+    "complete": "b", "origin_radius": "f", "max_size": "i", "tied_lengths": "i T", "tied": "i A",
+    "tied_weights": "f A", "tied_states": "f T d", "tied_index": "i T", "center_weights": "f N?",
+    "center_index": "i",
+}  # fmt: skip
 
 
 def save(faces: CriticalFaces, path: str | os.PathLike[str]) -> None:
@@ -47,12 +55,12 @@ def save(faces: CriticalFaces, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> CriticalFaces:
     """See `CriticalFaces.load`."""
     with open_archive(path, _FORMAT, "CriticalFaces.save") as data:
+        _require_consistent(data)
         names = ("first", "indices", "weights", "gaps")
         columns: dict[str, Any] = {name: data[name] for name in names}
         columns["complete"] = bool(data["complete"])
         columns["origin_radius"] = float(data["origin_radius"])
-        patterns = data["patterns"]
-        patterns.flags.writeable = False
+        patterns = as_patterns("patterns", data["patterns"])
         faces = CriticalFaces(patterns, columns, int(data["max_size"]) or None)
         faces.degenerate = _ties(data)
         if data["center_weights"].size:
@@ -62,16 +70,26 @@ def load(path: str | os.PathLike[str]) -> CriticalFaces:
         return faces
 
 
+def _require_consistent(data: Any) -> None:
+    """ValueError unless every face and tie is of patterns that are there."""
+    require_layout(data, _LAYOUT)
+    first, n = data["first"], len(data["patterns"])
+    starts = np.concatenate([[0], np.cumsum(np.diff(first))])
+    if not np.array_equal(first, starts) or len(first) != len(data["gaps"]) + 1:
+        raise ValueError("the entry 'first' does not start at 0, or is not of as many faces")
+    parts("indices", data["indices"], np.diff(first))
+    for name in ("indices", "tied"):
+        require_within(name, data[name], 0, n)
+
+
 def _ties(data: Any) -> tuple[DegenerateSet, ...]:
-    ends = np.cumsum(data["tied_lengths"])
-    if not len(ends):
-        return ()
-    active, weights = np.split(data["tied"], ends[:-1]), np.split(data["tied_weights"], ends[:-1])
+    lengths = data["tied_lengths"]
+    active, weights = (parts(name, data[name], lengths) for name in ("tied", "tied_weights"))
     return tuple(
         DegenerateSet(
             active=tuple(active[i].tolist()),
             state=state.copy(),
-            weights=None if index < 0 else weights[i].copy(),
+            weights=None if index < 0 else weights[i],
             morse_index=None if index < 0 else int(index),
         )
         for i, (state, index) in enumerate(

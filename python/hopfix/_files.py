@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from hopfix._npy import Archive, open_regular
 
 _CHECKSUM = "checksum"
 
@@ -72,27 +75,41 @@ def open_archive(
     arrays = _read(path, writer)
     if key not in arrays:
         raise ValueError(f"path: {path} is not a file written by {writer}")
-    if str(arrays[key]) != str(form):
+    got = _word(arrays[key])
+    if got != str(form):
         raise ValueError(
             f"path: {path} is not a file written by {writer} of this version of hopfix: got format "
-            f"{str(arrays[key])!r}, need {str(form)!r}"
+            f"{got[:40]!r}, need {str(form)!r}"
         )
     checksum = arrays.pop(_CHECKSUM, None)
-    if checksum is not None and str(checksum) != _checksum(arrays):
-        raise ValueError(f"path: {path} is damaged: its checksum is not that of its content")
+    if checksum is not None and _word(checksum) != _checksum(arrays):
+        raise ValueError(
+            f"path: {path} is damaged: its checksum is not that of its content; "
+            "save it again, or restore a copy"
+        )
     try:
         yield arrays
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # numbers of other shapes and kinds than written raise anything
         raise ValueError(f"path: {path} is damaged: {error}") from error
 
 
 def _read(path: str | os.PathLike[str], writer: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        try:
-            data = np.load(file, allow_pickle=False)
-            if not isinstance(data, np.lib.npyio.NpzFile):
-                raise ValueError("one array")
-            with data:
-                return {name: data[name] for name in data.files}
-        except Exception as error:  # damaged archives make the readers of them raise anything
-            raise ValueError(f"path: {path} is not a file written by {writer} ({error})") from None
+    try:
+        with open_regular(path) as file:
+            archive = Archive(file)
+            archive.require_memory()
+            return dict(archive)
+    except ValueError as error:
+        raise ValueError(f"path: {path} is not a file written by {writer} ({error})") from None
+    except MemoryError as error:
+        raise MemoryError(f"path: {path} {error}") from None
+
+
+def _word(array: npt.NDArray[Any]) -> str:
+    """What an array of one word says; "" where its bytes are not text."""
+    try:
+        return str(array)
+    except ValueError:
+        return ""

@@ -1,4 +1,4 @@
-"""Lists of results as pandas data frames; pandas is imported when one is made."""
+"""Lists of results as columns of a table; pandas is imported when a data frame is made."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ _PER_BRANCH = ("beta", "energy", "morse_index", "arclength")
 def of_fixed_points(found: FixedPoints) -> Any:
     """See `FixedPoints.to_dataframe`."""
     pandas = _pandas("FixedPoints.to_dataframe")
+    return pandas.DataFrame(fixed_point_columns(found))
+
+
+def fixed_point_columns(found: FixedPoints) -> dict[str, npt.NDArray[Any]]:
+    """The columns of `FixedPoints.to_dataframe` by name, each with an entry per fixed point."""
     columns: dict[str, Any] = {name: getattr(found, name) for name in _SCALARS}
     columns["largest_weight"] = found.weights.max(axis=1)
     columns["support"] = _column(found.support)
     columns["reason"] = _column(found.reasons)
-    return pandas.DataFrame(columns)
+    return columns
 
 
 def of_branches(branches: Branches) -> Any:

@@ -20,7 +20,7 @@ _FAULTS = {
     "all_minus_infinity": _OVERFLOW,
     "all_zero": (
         'separation: "polynomial" has no score to raise above zero for state {row}: there is '
-        "nothing to normalise"
+        "nothing to normalise; use another separation, or scores above zero"
     ),
 }
 
@@ -78,14 +78,24 @@ class MemoryCore:
         """E, (count,), where there is one."""
         model = self._model
         if model.similarity in ("neg_l2", "neg_l1"):
-            raise ValueError(f'energy: similarity "{model.similarity}" has no energy')
+            raise ValueError(
+                f'energy: similarity "{model.similarity}" has no energy; "dot", kernels and '
+                '"neg_sq_l2" have'
+            )
         if model.separation[0] == "polynomial":
-            raise ValueError('energy: separation "polynomial" has no energy: it has no conjugate')
+            raise ValueError(
+                'energy: separation "polynomial" has no energy: it has no conjugate; all '
+                "other separations have"
+            )
         if model.values is not None:
-            raise ValueError("energy: values other than the patterns have no energy")
+            raise ValueError(
+                "energy: values other than the patterns have no energy; leave values out"
+            )
         if model.normalize or model.sparsify_above is not None:
             option = "normalize" if model.normalize else "sparsify_above"
-            raise ValueError(f"energy: {option} has no energy: the values are not the keys")
+            raise ValueError(
+                f"energy: {option} has no energy: the values are not the keys; leave it out"
+            )
         return _checked(self.memory.energy(states, threads))
 
     def jvp(self, states: FloatArray, tangents: FloatArray, threads: int) -> FloatArray:

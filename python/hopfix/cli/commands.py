@@ -19,6 +19,7 @@ from hopfix.cli import report
 from hopfix.cli.bench import bench
 from hopfix.cli.follow import follow
 from hopfix.cli.options import (
+    PICTURE_TYPES,
     each_positive,
     file_argument,
     json_option,
@@ -31,8 +32,9 @@ from hopfix.cli.options import (
     seed_option,
     time_option,
     write_text,
+    writing,
 )
-from hopfix.cli.reading import InputError, read_patterns
+from hopfix.cli.reading import InputError, read_patterns, refusal
 from hopfix.cli.reproduce import reproduce
 from hopfix.cli.retrieve import retrieve
 
@@ -116,7 +118,7 @@ def _demo(
             betas, digits.patterns, queries=digits.queries, labels=digits.labels,
             time_limit=time_limit, seed=seed, progress=advance,
         )  # fmt: skip
-        done, interrupted = _collected(rows)
+        done, interrupted = _collected(rows, None)
     if as_json:
         _print_json(done, len(betas))
     elif done:
@@ -140,8 +142,9 @@ def _demo(
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    callback=picture_path,
-    help="Draw the landscape at the last β (.png, .pdf or .svg).",
+    callback=output_path(".json", ".npz", ".csv", *PICTURE_TYPES),
+    help="Write the list (.json, as --json; .npz, see FixedPoints.load; .csv), or draw the "
+    "landscape at the last β (.png, .pdf or .svg).",
 )
 @json_option
 @progress_option
@@ -155,7 +158,9 @@ def _atlas(
 
     FILE holds one pattern per row: .npy, .npz, .csv (commas; a first line with text is a header)
     or .parquet. Exit code 1: --prove did not end with a proof. With --json one β prints one
-    object, several print an array of objects; numbers that are not finite are null.
+    object, several print an array of objects; numbers that are not finite are null. A .csv file
+    has a line per fixed point, a .npz file the list at the only β. After Ctrl-C what was found is
+    shown and written.
 
     \b
     Example:
@@ -163,8 +168,11 @@ def _atlas(
     """
     if prove and method not in ("auto", "cells"):
         raise click.UsageError(f"--prove: got it with --method {method}, need one of them")
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix == ".npz" and len(betas) > 1:
+        raise click.UsageError(f"--output: .npz holds the list at one β, got {len(betas)} --beta")
     patterns = read_patterns(file, key)
-    if output is not None:
+    if suffix in PICTURE_TYPES:
         plot.require_matplotlib()
     with _reporter(betas, progress) as advance:
         rows = demo.run(
@@ -175,17 +183,16 @@ def _atlas(
             seed=seed,
             progress=advance,
         )
-        done, interrupted = _collected(rows)
+        done, interrupted = _collected(rows, file)
     if as_json:
         _print_json(done, len(betas))
     elif done:
         _print_atlas(file, patterns.shape, done)
-    _stop_if(interrupted, done, betas)
-    if output is not None:
-        picture = plot.landscape(done[-1].network, done[-1].fixed_points)
-        message = saved(picture, output)
+    if output is not None and done:
+        message = _write_atlas(output, done, single=len(betas) == 1)
         if not as_json:
             click.echo(message)
+    _stop_if(interrupted, done, betas)
     if prove and any(row.fixed_points.completeness != "proved" for row in done):
         raise click.exceptions.Exit(1)
 
@@ -217,7 +224,7 @@ def _show_config(as_json: bool, output: Path | None) -> None:
     write_text(output, text)
 
 
-def _collected(rows: Iterator[demo.Row]) -> tuple[list[demo.Row], bool]:
+def _collected(rows: Iterator[demo.Row], file: Path | None) -> tuple[list[demo.Row], bool]:
     """Return the rows, the last of them perhaps unfinished, and whether Ctrl-C ended them."""
     done: list[demo.Row] = []
     try:
@@ -225,7 +232,7 @@ def _collected(rows: Iterator[demo.Row]) -> tuple[list[demo.Row], bool]:
     except KeyboardInterrupt:
         return done, True
     except (ValueError, TypeError, MemoryError) as error:
-        raise InputError(str(error)) from error
+        raise refusal(error, file) from error
     return done, False
 
 
@@ -245,6 +252,17 @@ def _print_atlas(file: Path, shape: Sequence[int], done: Sequence[demo.Row]) -> 
     title = f"{file.name}: {shape[0]} patterns in {shape[1]} dimensions"
     details = [part for row in done for part in (report.heading(row), report.class_table(row))]
     click.echo(report.rendered(title, report.row_table(done), report.LEGEND, *details))
+
+
+def _write_atlas(path: Path, done: Sequence[demo.Row], *, single: bool) -> str:
+    """Write what the suffix names and return a sentence that says so."""
+    suffix, last = path.suffix.lower(), done[-1]
+    if suffix in PICTURE_TYPES:
+        return saved(plot.landscape(last.network, last.fixed_points), path)
+    if suffix == ".npz":
+        return writing(path, lambda: last.fixed_points.save(path))
+    text = report.to_csv(done) if suffix == ".csv" else report.to_json(done, single=single) + "\n"
+    return writing(path, lambda: path.write_text(text, encoding="utf-8"))
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from hopfix import Branches, Hopfield, plot
+from hopfix import Branches, FixedPoints, Hopfield, plot
+from hopfix._follow import not_followed
 from hopfix._json import plain
+from hopfix._logit_terms import terms_of
 from hopfix.cli import report
 from hopfix.cli.options import (
     PICTURE_TYPES,
@@ -25,7 +27,7 @@ from hopfix.cli.options import (
     time_option,
     writing,
 )
-from hopfix.cli.reading import InputError, read_patterns
+from hopfix.cli.reading import read_patterns, refusal
 
 __all__ = ["follow"]
 
@@ -55,7 +57,8 @@ def follow(
     r"""Follow the fixed points for the patterns in FILE from one β to another.
 
     The time limit holds for the search at --beta, and again for following. Exit code 1: some
-    branch could not be followed to its end. After Ctrl-C what was followed is shown and written.
+    branch could not be followed to its end. After Ctrl-C what was followed is shown and written;
+    during the search, the fixed points found so far.
 
     \b
     Example:
@@ -73,11 +76,9 @@ def follow(
         with counting(progress, "follow") as advance:
             done = network.follow(beta_to, found, time_limit=time_limit, progress=advance)
     except KeyboardInterrupt as error:
-        if not isinstance(partial := getattr(error, "partial", None), Branches):
-            raise KeyboardInterrupt("interrupted, no branch followed yet") from error
-        done, interruption = partial, error
+        done, interruption = _partial(error, beta_to), error
     except (ValueError, TypeError, MemoryError) as error:
-        raise InputError(str(error)) from error
+        raise refusal(error, file) from error
     click.echo(json.dumps(plain(done.to_dict()), allow_nan=False) if as_json else _rendered(done))
     if output is not None:
         message = (
@@ -90,6 +91,16 @@ def follow(
         raise KeyboardInterrupt(f"interrupted, {whole} branches followed to their ends")
     if done.cut_short or whole < len(done):
         raise click.exceptions.Exit(1)
+
+
+def _partial(interruption: KeyboardInterrupt, beta_to: float) -> Branches:
+    """The branches, or the points to start from, that were found before Ctrl-C."""
+    partial = getattr(interruption, "partial", None)
+    if isinstance(partial, FixedPoints):
+        partial = not_followed(partial.network, beta_to, partial, terms_of(partial.network, None))
+    if not isinstance(partial, Branches):
+        raise KeyboardInterrupt("interrupted, no branch followed yet") from interruption
+    return partial
 
 
 def _rendered(done: Branches) -> str:

@@ -62,6 +62,8 @@ def output_path(*suffixes: str) -> Callable[..., Path | None]:
             raise click.BadParameter(f"{path}: expected one of {', '.join(suffixes)}")
         if not path.parent.is_dir():
             raise click.BadParameter(f"{path}: no such directory")
+        if path.is_dir():
+            raise click.BadParameter(f"{path}: is a directory, expected a file to write")
         return path
 
     return checked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 from collections import Counter
@@ -14,6 +16,7 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from hopfix._frames import fixed_point_columns
 from hopfix._json import plain
 from hopfix.demo import Row
 
@@ -24,6 +27,7 @@ __all__ = [
     "plain_table",
     "rendered",
     "row_table",
+    "to_csv",
     "to_json",
     "wrapped",
 ]
@@ -151,6 +155,26 @@ def to_json(rows: Sequence[Row], *, single: bool) -> str:
         for row in rows
     ]
     return json.dumps(plain(documents[0] if single else documents), allow_nan=False)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return a table with a line per fixed point: β, then the columns of `to_dataframe`.
+
+    The first line names the columns. Numbers are exact; a support is numbers with spaces between.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for number, row in enumerate(rows):
+        columns = fixed_point_columns(row.fixed_points)
+        if number == 0:
+            writer.writerow(["beta", *columns])
+        entries = zip(*(column.tolist() for column in columns.values()), strict=True)
+        writer.writerows([row.beta, *map(_field, entry)] for entry in entries)
+    return text.getvalue()
+
+
+def _field(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _stored(row: Row) -> str:

@@ -22,7 +22,7 @@ from hopfix.cli.options import (
     progress_option,
     writing,
 )
-from hopfix.cli.reading import InputError, read_patterns
+from hopfix.cli.reading import InputError, read_patterns, refusal
 
 __all__ = ["retrieve"]
 
@@ -59,12 +59,13 @@ def retrieve(
     Example:
       hopfix retrieve patterns.npy queries.csv --beta 8 --output states.npy
     """
-    network, given = _network(read_patterns(file, key), beta), read_patterns(queries, queries_key)
-    if given.shape[1] != network.patterns.shape[1]:
+    patterns, given = read_patterns(file, key), read_patterns(queries, queries_key)
+    if given.shape[1] != patterns.shape[1]:
         raise InputError(
             f"{queries}: queries have {given.shape[1]} columns, the patterns of {file} have "
-            f"{network.patterns.shape[1]}"
+            f"{patterns.shape[1]}"
         )
+    network = _network(file, patterns, beta)
     parts: list[Retrieval] = []
     interrupted = False
     try:
@@ -76,6 +77,8 @@ def retrieve(
                     advance(start + len(part.states), len(given))
     except KeyboardInterrupt:
         interrupted = True
+    except (ValueError, TypeError, MemoryError) as error:
+        raise refusal(error, queries) from error
     done = _joined(network, parts) if parts else None
     if done is not None:
         click.echo(json.dumps(plain(done), allow_nan=False) if as_json else _rendered(done))
@@ -90,11 +93,11 @@ def retrieve(
         raise click.exceptions.Exit(1)
 
 
-def _network(patterns: Any, beta: float) -> Hopfield:
+def _network(file: Path, patterns: Any, beta: float) -> Hopfield:
     try:
         return Hopfield(patterns, beta)
     except (ValueError, TypeError, MemoryError) as error:
-        raise InputError(str(error)) from error
+        raise refusal(error, file) from error
 
 
 def _joined(network: Hopfield, parts: list[Retrieval]) -> dict[str, Any]:
