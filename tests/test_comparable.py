@@ -9,7 +9,9 @@ import pytest
 
 import hopfix
 from hopfix.classical import BinaryHopfield
-from hopfix.faces import cips_margin, critical_faces
+from hopfix.faces import cips_margin, critical_faces, sufficient_beta
+from hopfix.fixed_points import FixedPoints
+from hopfix.mean_field import AttentionMeanField
 
 PATTERNS = np.random.default_rng(0).standard_normal((4, 3))
 NET = hopfix.Hopfield(PATTERNS, 3.0)
@@ -20,6 +22,13 @@ RESULTS = {
     "binary": lambda: BinaryHopfield(np.sign(PATTERNS)).retrieve(np.sign(PATTERNS)),
     "margin": lambda: cips_margin(PATTERNS, [[0, 1], [1, 2]]),
     "tie": lambda: critical_faces(SQUARE).degenerate[0],
+    "points": lambda: NET.fixed_points("cells"),
+    "branches": lambda: NET.follow(2.0),
+    "branch": lambda: NET.follow(2.0).branches[0],
+    "connections": lambda: NET.fixed_points("cells").connections(),
+    "sufficient": lambda: sufficient_beta(np.eye(3), [0, 1], certify=True),
+    "orbit": lambda: AttentionMeanField.paper(1.2).simulate(20),
+    "bifurcation": lambda: AttentionMeanField.paper(1.0).bifurcation([1.0, 2.0], 20, 10),
     "compared": lambda: hopfix.compare(PATTERNS, PATTERNS, models=["modern"])[0],
 }
 
@@ -43,8 +52,10 @@ def test_any_field_that_differs_is_noticed(name):
         value = getattr(one, field.name)
         if isinstance(value, np.ndarray):
             flipped = value.copy()
-            flipped.flat[-1] = not flipped.flat[-1] if value.dtype == bool else 77
-            others = [flipped, value[..., None], value.astype(np.float16)]
+            others = [value[..., None], value.astype(np.float16)]
+            if value.size:
+                flipped.flat[-1] = not flipped.flat[-1] if value.dtype == bool else 77
+                others.append(flipped)
         else:
             others = [object()]
         for other in others:
@@ -65,3 +76,37 @@ def test_arrays_of_other_libraries():
     found = net.retrieve(strict.asarray(PATTERNS))
     assert found == net.retrieve(strict.asarray(PATTERNS))
     assert found != NET.retrieve(PATTERNS)
+
+
+def test_networks_are_equal_where_their_arguments_are():
+    def make(**changed):
+        options = {"beta": 3.0, "log_weights": None, "similarity": "dot"} | changed
+        return hopfix.Hopfield(options.pop("patterns", PATTERNS), **options)
+
+    for same in ({}, {"num_threads": 1}, {"log_weights": np.zeros(4)}, {"patterns": 1 * PATTERNS}):
+        assert make(**same) == NET
+        assert hash(make(**same)) == hash(NET)
+    different = (
+        {"beta": 3.5},
+        {"patterns": PATTERNS + 1e-15},
+        {"patterns": PATTERNS[:3]},
+        {"patterns": PATTERNS.astype(np.float32)},
+        {"log_weights": [0.0, 0.0, 0.0, 1.0]},
+        {"similarity": "neg_sq_l2"},
+        {"similarity": np.eye(3)},
+        {"separation": "sparsemax"},
+        {"values": 2 * PATTERNS},
+        {"normalize": True},
+        {"sparsify_above": -0.5},
+    )
+    for changed in different:
+        assert make(**changed) != NET
+        assert make(**changed) == make(**changed)
+    assert PATTERNS.tolist() != NET
+
+
+def test_a_list_that_was_saved_is_equal(tmp_path):
+    points = NET.fixed_points("cells")
+    points.save(tmp_path / "points.npz")
+    assert FixedPoints.load(tmp_path / "points.npz") == points
+    assert NET.fixed_points("cells") == points  # which took another time

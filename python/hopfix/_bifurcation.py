@@ -32,10 +32,12 @@ def bifurcation(branches: Branches, quantity: str = "energy", ax: Axes | None = 
     if ax is None:
         ax = Figure(figsize=(8.0, 5.6), layout="constrained", dpi=150).add_subplot()
     _draw_lines(ax, branches, quantity)
+    _draw_single_points(ax, branches, quantity)
     _draw_events(ax, branches, quantity)
     ax.set(xscale="log", xlabel="inverse temperature β", ylabel=_LABELS[quantity])
     ax.set_title(f"{len(branches)} branches of fixed points", fontweight="bold")
-    ax.legend(fontsize=8, frameon=False)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=8, frameon=False)
     return cast("Figure", ax.figure)
 
 
@@ -61,6 +63,14 @@ def _draw_lines(ax: Axes, branches: Branches, quantity: str) -> None:
             )
         )
     ax.autoscale_view()
+
+
+def _draw_single_points(ax: Axes, branches: Branches, quantity: str) -> None:
+    single = [branch for branch in branches.branches if len(branch) == 1]
+    if single:
+        values = [_values(branches.network, branch, quantity)[0] for branch in single]
+        places = [branch.beta[0] for branch in single]
+        ax.plot(places, values, ".", color="0.5", ls="", zorder=4, label="not followed")
 
 
 def _segment_indices(branch: Branch) -> npt.NDArray[np.int64]:

@@ -21,18 +21,19 @@ class Comparable:
         if type(self) is not type(other):
             return NotImplemented
         names: Any = (field.name for field in fields(self))  # type: ignore[arg-type]
-        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+        return all(same(getattr(self, name), getattr(other, name)) for name in names)
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether two values, of arrays, tuples and numbers, are equal as fields of `Comparable`."""
     if isinstance(a, (tuple, list)):
         return (
             type(a) is type(b)
             and len(a) == len(b)
-            and all(_same(x, y) for x, y in zip(a, b, strict=True))
+            and all(same(x, y) for x, y in zip(a, b, strict=True))
         )
-    if not hasattr(a, "dtype"):
-        return bool(a == b)
+    if not (hasattr(a, "dtype") and hasattr(a, "shape")):
+        return bool(a == b) or (isinstance(a, float) and a != a and b != b)
     if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
         return False
     # NaN is what differs from itself; this holds for arrays of every library.

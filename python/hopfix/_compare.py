@@ -178,7 +178,8 @@ class MemoryComparison(Comparable, Sequence[Compared]):
             for result in self.results:
                 if result.name == key:
                     return result
-            raise KeyError(key)
+            names = ", ".join(result.name for result in self.results)
+            raise KeyError(f"name: got {key!r}, need one of {names}")
         return self.results[key]
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -345,7 +346,7 @@ def _targets(
     if indices.dtype.kind not in "iu":
         raise TypeError(f"targets: got dtype {indices.dtype}, need integers")
     if indices.shape != (len(asked),):
-        raise ValueError(f"targets: got shape {indices.shape}, need ({len(asked)},)")
+        raise ValueError(f"targets: got shape {indices.shape}, need ({len(asked)},), one per query")
     if indices.min() < 0 or indices.max() >= len(stored):
         raise ValueError(
             f"targets: got {indices.min()} to {indices.max()}, need 0 to {len(stored) - 1}"

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hopfix._comparable import Comparable
 from hopfix.fixed_points import FixedPoints
 
 _BLOCK = 2**22  # distances at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Comparable):
     """Which fixed points of a reference list another list holds.
 
     Two certified points are the same fixed point if the ball in which one of them exists lies in

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
+from hopfix._comparable import Comparable
 from hopfix._comparison import Comparison, compare
 from hopfix._interchange import interchange
 from hopfix._logit_terms import LogitTerms
@@ -70,7 +71,7 @@ class BranchEvent(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Branch:
+class Branch(Comparable):
     """One curve of fixed points, M points in order along it.
 
     Attributes:
@@ -117,7 +118,7 @@ class Branch:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Branches:
+class Branches(Comparable):
     """All branches followed from the fixed points of one network.
 
     Attributes:
@@ -218,7 +219,7 @@ class Branches:
         """Compare `at(beta)` with the exhaustive search there: what do the branches miss?
 
         Points are told to be the same, or not, by their certified balls alone. The arguments are
-        those of `Hopfield.fixed_points("cells")`.
+        those of `Hopfield.fixed_points("cells")`. ValueError for a `beta` that was not followed.
         """
         found = self.at(beta)
         return compare(
@@ -229,14 +230,24 @@ class Branches:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to an .npz file, replacing `path` in one step."""
+        """Write everything to an .npz file, replacing `path` in one step.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is left as it was.
+        """
         from hopfix._branch_files import save
 
         save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Branches:
-        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: it is damaged or of another kind; the path is named.
+            MemoryError: it claims more than the machine has.
+        """
         from hopfix._branch_files import load
 
         return load(path)

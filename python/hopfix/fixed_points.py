@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
+from hopfix._comparable import Comparable
 from hopfix._files import open_archive, replace_archive
+from hopfix._layout import require_layout, require_one_of
 from hopfix.degree import audit
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
 
 _FORMAT = 4
+_LAYOUT = {
+    "patterns": "f N d", "beta": "f", "log_weights": "f N", "similarity": "U", "kernel": "f ? d",
+    "states": "f K d", "weights": "f K N", "morse_index": "i K", "spectral_radius": "f K",
+    "energy": "f K", "residual": "f K", "certified": "b K", "radius": "f K",
+    "uniqueness_radius": "f K", "reasons": "U K", "completeness": "U", "method": "U", "proof": "U",
+    "undecided_states": "f U d", "undecided_reasons": "U U", "undecided_radii": "f U",
+}  # fmt: skip
 
 
 class Undecided(NamedTuple):
@@ -49,7 +58,7 @@ class Proof:
         boxes: boxes examined.
         newton_steps: linear systems inverted for them.
         depth: most splits above one box.
-        seconds: time taken.
+        seconds: time taken; proofs that differ in it alone are equal.
         arithmetic: the arithmetic all bounds are valid for.
         version: of hopfix.
         symmetry: classes of patterns that were found exchangeable (see `Hopfield.fixed_points`)
@@ -63,7 +72,7 @@ class Proof:
     boxes: int
     newton_steps: int
     depth: int
-    seconds: float
+    seconds: float = field(compare=False)
     arithmetic: str
     version: str
     symmetry: tuple[tuple[int, ...], ...] = ()
@@ -98,7 +107,7 @@ class FixedPoint:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class FixedPoints:
+class FixedPoints(Comparable):
     """K fixed points of one network, by ascending Morse index, then energy.
 
     Attributes:
@@ -228,7 +237,7 @@ class FixedPoints:
     @classmethod
     def _per_point_arrays(cls) -> list[str]:
         whole = {"network", "reasons", "completeness", "undecided", "method", "proof"}
-        return [field.name for field in fields(cls) if field.name not in whole]
+        return [each.name for each in fields(cls) if each.name not in whole]
 
     def __repr__(self) -> str:
         by_index = ", ".join(f"{k}: {c}" for k, c in self.counts.items())
@@ -267,7 +276,11 @@ class FixedPoints:
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the list and its network to an .npz file, replacing `path` in one step."""
+        """Write the list and its network to an .npz file, replacing `path` in one step.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is left as it was.
+        """
         arrays: dict[str, Any] = {field: getattr(self, field) for field in self._per_point_arrays()}
         d = self.network.patterns.shape[1]
         places = [np.full(d, np.nan) if u.state is None else u.state for u in self.undecided]
@@ -291,10 +304,18 @@ class FixedPoints:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FixedPoints:
-        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: it is damaged or of another kind; the path is named.
+            MemoryError: it claims more than the machine has.
+        """
         from hopfix.network import Hopfield
 
         with open_archive(path, _FORMAT, "FixedPoints.save") as data:
+            require_layout(data, _LAYOUT)
+            require_one_of("completeness", data["completeness"], get_args(Completeness))
             kernel = data["kernel"]
             network = Hopfield(
                 data["patterns"],
@@ -409,6 +430,18 @@ def assemble(
         method=method,
         proof=proof,
     )
+
+
+def in_network(run: Callable[[], FixedPoints], network: Hopfield) -> FixedPoints:
+    """What `run` finds in the `image` of a network, as a list of that network."""
+    if network.image is network:
+        return run()
+    try:
+        return transfer(run(), network)
+    except BaseException as error:
+        if isinstance(found := getattr(error, "partial", None), FixedPoints):
+            error.partial = transfer(found, network)  # type: ignore[attr-defined]
+        raise
 
 
 def transfer(found: FixedPoints, network: Hopfield) -> FixedPoints:

@@ -51,6 +51,7 @@ from hopfix._arrays import (
 from hopfix._config import resolve_threads
 from hopfix._files import open_archive, replace_archive
 from hopfix._interchange import interchange
+from hopfix._layout import require_layout
 from hopfix._limits import require_memory
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
@@ -235,7 +236,12 @@ class SeparationKernel:
         return features.reshape((*leading, len(matrix)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write parameters and results of `fit` to an .npz file, replacing `path` in one step."""
+        """Write parameters and results of `fit` to an .npz file, replacing `path` in one step.
+
+        Raises:
+            OSError: it cannot be written; a file that was there before is left as it was.
+            ValueError: `fit` has not been called.
+        """
         arrays: dict[str, Any] = {
             "separation_kernel": np.int64(_FORMAT),
             "matrix": self._fitted(),
@@ -251,12 +257,18 @@ class SeparationKernel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SeparationKernel:
-        """Read what `save` wrote. Nothing is unpickled; ValueError for another kind of file."""
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            OSError: the file cannot be opened.
+            ValueError: it is of another kind or damaged, naming the path.
+        """
         with open_archive(path, _FORMAT, "SeparationKernel.save", key="separation_kernel") as data:
+            require_layout(data, _LAYOUT)
             numbers = {name: data[name].tolist() for name in _NUMBERS}
             options: dict[str, Any] = {k: v[0] if v else None for k, v in numbers.items()}
             kernel = cls(kind=_as_kind(str(data["kind"])), **options)
-            kernel.matrix = _read_only(data["matrix"])
+            kernel.matrix = _read_only(as_pattern_rows("matrix", data["matrix"]))
             kernel.loss_history = _read_only(data["loss_history"])
             kernel.convergence = str(data["convergence"])
             kernel.loss = float(data["loss"])
@@ -331,6 +343,7 @@ class SeparationKernel:
             self.loss = _core.separation_loss(rows, matrix, self._loss(), False, self._threads)[0]
 
 
+_LAYOUT = {"matrix": "f D d", "loss_history": "f ?", "convergence": "U", "loss": "f", "kind": "U"}
 _NUMBERS = (
     "n_features",
     "t",
@@ -384,6 +397,8 @@ def separation_gradient(
 
     For "maximum", which has kinks where several pairs are closest, the subgradient of the first of
     these pairs in lexicographic order (i, j).
+
+    Raises TypeError or ValueError, naming the argument, as `separation_loss` does.
 
     Example:
         >>> patterns = np.random.default_rng(0).normal(size=(20, 4))

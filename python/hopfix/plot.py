@@ -92,7 +92,7 @@ def landscape(
     view = Section.of(network.patterns, section)
     if ax is not None:
         if figure is not None:
-            raise ValueError("figure: must be None when ax is given")
+            raise ValueError("figure: got one together with ax, need one of the two")
         _draw_map(ax, network, fixed_points, view, labels, resolution, {})
         ax.legend(handles=_legend_handles(fixed_points), fontsize=8)
         ax.set_title(title or _title(network, fixed_points))
@@ -292,7 +292,8 @@ def _as_images(images: Images, states: Floats) -> Floats:
         return np.asarray(images(states))
     if len(images) != 2 or images[0] * images[1] != states.shape[1]:
         raise ValueError(
-            f"images: shape {images!r} does not fit patterns of dimension {states.shape[1]}"
+            f"images: got {images!r}, need (height, width) with {states.shape[1]} pixels in all, "
+            "or a callable"
         )
     return states.reshape(-1, *images)
 
@@ -301,7 +302,7 @@ def _names(names: Sequence[str] | None, count: int) -> Sequence[str]:
     if names is None:
         return [str(k) for k in range(count)]
     if len(names) != count:
-        raise ValueError(f"names: expected {count}, one per pattern, got {len(names)}")
+        raise ValueError(f"names: got {len(names)}, need {count}, one per pattern")
     return names
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from hopfix._arrays import FloatArray, as_integer, as_nonnegative, as_positive, as_states
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor, map_in_order
+from hopfix._npy import map_npy
 from hopfix._results import Retrieval
 from hopfix.network import Hopfield
 
@@ -34,7 +35,8 @@ class FileShard:
 
     Read where it is worked on, as a memory map of which only these rows are copied; each process
     keeps the networks of the few shards it worked on last. `log_weights` is the name of an .npy
-    file (N,), of which the same rows are taken.
+    file (N,), of which the same rows are taken. A file that is not an .npy file of numbers is a
+    ValueError that names it, nothing is unpickled.
     """
 
     path: str
@@ -52,10 +54,19 @@ class FileShard:
     def read(self) -> tuple[FloatArray, FloatArray | None]:
         """Patterns and log-weights."""
         rows = slice(self.first, self.last)
-        patterns = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        if self.log_weights is None:
-            return patterns[rows], None
-        return patterns[rows], np.load(self.log_weights, mmap_mode="r", allow_pickle=False)[rows]
+        patterns = _mapped(self.path)[rows]
+        return patterns, None if self.log_weights is None else _mapped(self.log_weights)[rows]
+
+
+def _mapped(path: str) -> npt.NDArray[Any]:
+    """The array of an .npy file, none of it read."""
+    try:
+        array = map_npy(path)
+        if not array.ndim:
+            raise ValueError("a single number")
+    except ValueError as error:
+        raise ValueError(f"shards: {path} is not an .npy file of rows ({error})") from error
+    return array
 
 
 @lru_cache(maxsize=4)
@@ -206,6 +217,13 @@ class ShardedHopfield:
             max_steps: most updates.
             tol: None: 1e-6 for float32, 1e-12 for float64.
             progress: called with (queries stopped, queries) after each update.
+
+        Returns:
+            Retrieval(states, steps, converged, residual), leading shapes as those of the queries.
+            An update is one pass over all shards, O(N d) a query.
+
+        Raises:
+            TypeError, ValueError: naming the argument; and what the executor or a file raises.
         """
         flat, leading = self._states(states)
         most = as_integer("max_steps", max_steps, 0)
