@@ -1,13 +1,15 @@
 """Random networks through every search, for hours if wanted: `python bench/soak.py`.
 
-Options: `[--count 1000] [--minutes M] [--record soak.jsonl] [--output bench/results]`. Each network
-(d <= 4, N <= 9; equal and unequal norms, log-weights, near-duplicates, beta from 0.1 to 200) goes
-through "cells", "faces", "starts" and `follow`, and every statement is compared with every other:
+Options: `[--first 0] [--count 1000] [--minutes M] [--record soak.jsonl] [--output bench/results]`.
+Each network (d <= 4, N <= 9; equal and unequal norms, log-weights, near-duplicates, beta from 0.1
+to 200) goes through "cells", "faces", "starts" and `follow`, and every statement is compared with
+every other:
 
 * a list said to be proved holds all certified points of all others, and of other proved lists;
 * its degree sum is 1 and its counts fulfil the Morse inequalities;
 * points on branches followed from it, if certified, are on the proved list at the other end;
-* one thread and two, and all instruction-set levels of this machine, give the same list.
+* one thread and two, an executor, and all instruction-set levels of this machine, give the same
+  list.
 
 What contradicts another is a finding: printed, recorded, and the exit code is 1. The record is a
 line per network; run again, the soak goes on where it stopped. At the end 100,000 calls of every
@@ -24,6 +26,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,19 @@ def worker() -> None:
         print(json.dumps(summary(int(line), 1)), flush=True)
 
 
+def otherwise_on(
+    executor: Executor, net: hopfix.Hopfield, lists: dict[str, FixedPoints]
+) -> Iterator[str]:
+    """Yield which searches give another list on the executor."""
+    for name, found in lists.items():
+        again = net.fixed_points(name, time_limit=_SECONDS, executor=executor)
+        if (again.states.tobytes(), again.completeness) != (
+            found.states.tobytes(),
+            found.completeness,
+        ):
+            yield f"{name}: another list on an executor"
+
+
 def differences(seed: int, levels: list[Level]) -> Iterator[str]:
     """Yield where threads or levels give another list."""
     here = summary(seed, 2)
@@ -153,7 +169,7 @@ def differences(seed: int, levels: list[Level]) -> Iterator[str]:
             yield f"level {level.name} gives another proved list"
 
 
-def examine(seed: int, levels: list[Level]) -> dict[str, Any]:
+def examine(seed: int, levels: list[Level], executor: Executor) -> dict[str, Any]:
     """Return the line of one network for the record."""
     start = time.perf_counter()
     net = network(seed)
@@ -162,7 +178,11 @@ def examine(seed: int, levels: list[Level]) -> dict[str, Any]:
         "seed": seed,
         "points": {name: len(found) for name, found in lists.items()},
         "completeness": {name: found.completeness for name, found in lists.items()},
-        "findings": [*findings(net, lists), *differences(seed, levels)],
+        "findings": [
+            *findings(net, lists),
+            *differences(seed, levels),
+            *otherwise_on(executor, net, lists),
+        ],
         "seconds": round(time.perf_counter() - start, 3),
     }
 
@@ -199,7 +219,7 @@ def growth(calls: int) -> dict[str, float]:
     return grown
 
 
-def soak(count: int, minutes: float, record: Path) -> list[dict[str, Any]]:
+def soak(seeds: range, minutes: float, record: Path) -> list[dict[str, Any]]:
     """Examine the networks that the record lacks, and return the lines of all."""
     lines = (
         [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
@@ -207,13 +227,13 @@ def soak(count: int, minutes: float, record: Path) -> list[dict[str, Any]]:
     done = {line["seed"] for line in lines}
     levels = [Level(name) for name in hopfix.get_config()["isa_supported"]]
     end = time.monotonic() + 60 * minutes
-    with record.open("a") as file:
-        for seed in range(count):
+    with record.open("a") as file, ThreadPoolExecutor(2) as executor:
+        for seed in seeds:
             if seed in done:
                 continue
             if time.monotonic() > end:
                 break
-            lines.append(examine(seed, levels))
+            lines.append(examine(seed, levels, executor))
             print(json.dumps(lines[-1]), file=file, flush=True)
             for finding in lines[-1]["findings"]:
                 print(f"network {seed}: {finding}", flush=True)
@@ -224,6 +244,7 @@ def soak(count: int, minutes: float, record: Path) -> list[dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first", type=int, default=0, help="number of the first network")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--record", type=Path, default=Path("soak.jsonl"))
@@ -233,7 +254,8 @@ def main() -> int:
     if options.worker:
         worker()
         return 0
-    lines = soak(options.count, options.minutes, options.record)
+    seeds = range(options.first, options.first + options.count)
+    lines = soak(seeds, options.minutes, options.record)
     bad = [line for line in lines if line["findings"]]
     said = {name: Counter(line["completeness"][name] for line in lines) for name in _SEARCHES}
     grown = growth(_CALLS)
