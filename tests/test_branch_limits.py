@@ -230,6 +230,9 @@ def test_ctrl_c_while_faces_are_listed_and_while_following():
     partial = interrupted(lambda: from_infinity(np.eye(25), 1.0), 0.2)
     assert isinstance(partial, Branches)
     assert partial.cut_short
+    assert partial.faces == ()
+    assert len(partial.unseeded) > 100  # of 33,554,431
+    assert set(partial.unseeded[0]) <= set(range(25))
     partial = interrupted(lambda: from_zero(np.eye(13), 20.0), 0.4)
     assert isinstance(partial, Branches)
     assert partial.cut_short

@@ -55,6 +55,7 @@ def from_infinity(
     began = time.monotonic()
     scale = float(spread(patterns))
     first = max(_FIRST / scale**2, 2 * beta_to)
+    found: CriticalFaces | None = None
     try:
         found = critical_faces(
             patterns,
@@ -67,8 +68,11 @@ def from_infinity(
         network, states, reached = _start(patterns, seeds, terms, first, scale, num_threads)
     except KeyboardInterrupt as error:
         net = Hopfield(patterns, first, log_weights=terms.at(first), num_threads=num_threads)
-        nothing = Branches(net, beta_to, (), (), terms, cut_short=True)
-        error.partial = nothing  # type: ignore[attr-defined]
+        listed = getattr(error, "partial", found)
+        known = listed.faces if isinstance(listed, CriticalFaces) else ()
+        error.partial = Branches(  # type: ignore[attr-defined]
+            net, beta_to, (), (), terms, faces=(), unseeded=tuple(known), cut_short=True
+        )
         raise
     left = None if time_limit is None else max(time_limit - (time.monotonic() - began), 1e-3)
     notes: dict[str, Any] = {
