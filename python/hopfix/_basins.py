@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hopfix._arrays import as_integer
 from hopfix._passages import distinct, spread
-from hopfix._section import Floats, Section, _nearest
+from hopfix._section import Floats, Section, nearest
 from hopfix._style import basin_colours, halo, require_matplotlib
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def basins(
         attractors = distinct(ends[reached.converged], _SAME * scale)
     else:
         attractors = fixed_points.states[fixed_points.stable].astype(np.float64)
-    basin = _nearest(ends, attractors)
+    basin = nearest(network, ends, attractors)
     basin[~reached.converged] = -1
     if ax is None:
         ax = Figure(figsize=(7.0, 6.0), layout="constrained", dpi=150).add_subplot()

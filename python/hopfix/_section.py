@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hopfix import _core
+
 if TYPE_CHECKING:
     from hopfix import Hopfield
 
@@ -162,7 +164,7 @@ class Grid:
     x: Floats
     y: Floats
     energy: Floats
-    basin: NDArray[np.intp]
+    basin: NDArray[np.int64]
 
     @classmethod
     def of(cls, network: Hopfield, memories: Floats, view: Section, resolution: int) -> Grid:
@@ -173,21 +175,15 @@ class Grid:
         x, y = (np.linspace(c - half, c + half, resolution) for c in centre)
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
         states = view.embed(grid).astype(network.patterns.dtype)
-        basin = _nearest(network.retrieve(states).states, memories)
+        basin = nearest(network, network.retrieve(states).states, memories)
         shape = (resolution, resolution)
         return cls(x, y, network.energy(states).reshape(shape), basin.reshape(shape))
 
 
-def _nearest(states: Floats, memories: Floats) -> NDArray[np.intp]:
+def nearest(network: Hopfield, states: Floats, memories: Floats) -> NDArray[np.int64]:
     """Return which memory each state has reached, −1 for none."""
-    if len(memories) == 0:
-        return np.full(len(states), -1, dtype=np.intp)
-    scale = float(np.max(np.linalg.norm(memories, axis=1)))
-    nearest = np.zeros(len(states), dtype=np.intp)
-    closest = np.full(len(states), np.inf)
-    for k, memory in enumerate(memories):
-        distance = np.linalg.norm(states - memory, axis=1)
-        nearest[distance < closest] = k
-        closest = np.minimum(closest, distance)
-    nearest[closest > 1e-3 * max(1.0, scale)] = -1
-    return nearest
+    places = np.ascontiguousarray(memories, dtype=np.float64)
+    scale = float(np.linalg.norm(places, axis=1).max(initial=0.0))
+    reach = np.full(len(places), 1e-3 * (scale or 1.0))
+    reached = np.ascontiguousarray(states, dtype=np.float64)
+    return _core.nearest_within(reached, places, reach, network._threads)

@@ -353,8 +353,8 @@ def from_infinity(
         num_threads: as in `Hopfield`.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C, with what was followed, or the faces listed until then as `unseeded`, as its
-            attribute `partial`.
+        KeyboardInterrupt: on Ctrl-C, with what was followed, or the faces listed until then as
+            `unseeded`, as its attribute `partial`.
 
     Example:
         >>> branches = hopfix.branches.from_infinity(np.eye(3), 8.0)
