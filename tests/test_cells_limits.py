@@ -83,7 +83,7 @@ def test_ctrl_c_keeps_what_was_found():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt) as stopped:
         net.fixed_points("cells", symmetry=False)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3.3  # one, and slack for a busy machine, after 0.3
     partial = stopped.value.partial
     assert partial.completeness == "unknown"
     assert {region.reason for region in partial.undecided} == {"interrupted"}

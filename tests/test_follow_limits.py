@@ -83,7 +83,7 @@ def test_time_limit_keeps_what_is_there():
     found = net.fixed_points(certify=False)
     began = time.monotonic()
     branches = net.follow(1.0, found, time_limit=0.2)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     ends = [b.ends[1] for b in branches.branches]
     assert "time_limit" in ends
     assert sorted(i for b in branches.branches for i in b.starts) == list(range(len(found)))

@@ -355,7 +355,7 @@ def test_ctrl_c_while_images_are_listed_keeps_some():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt) as stopped:
         net.fixed_points("cells")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     partial = stopped.value.partial
     assert 22 <= len(partial) <= 100_000
     assert partial.completeness == "unknown"
