@@ -214,3 +214,7 @@ def test_what_it_cannot_search_is_an_error():
         hopfix.Hopfield(naive.unit_patterns(2, 200, 0)).fixed_points("cells", form="weights")
     with pytest.raises(ValueError, match="form: got 'boxes', need one of auto, weights, hull"):
         hopfix.Hopfield(np.eye(3)).fixed_points("cells", form="boxes")
+    with pytest.raises(ValueError, match="need one of auto, weights, hull for method 'cells'"):
+        hopfix.Hopfield(np.eye(3)).fixed_points("cells", form="supports")
+    with pytest.raises(ValueError, match="need one of auto, supports for method 'faces'"):
+        hopfix.Hopfield(np.eye(3)).fixed_points("faces", form="hull")

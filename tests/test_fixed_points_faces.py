@@ -86,6 +86,44 @@ def awkward(seed):
     return x, beta, -beta * (x**2).sum(axis=1) / 2
 
 
+@pytest.mark.parametrize(
+    ("d", "N", "beta"), [(2, 20, 2.0), (2, 30, 30.0), (3, 30, 2.0), (5, 20, 2)]
+)
+def test_boxes_prove_where_sets_are_too_many(d, N, beta):
+    """And find what no face leads to."""
+    net = hopfix.Hopfield(np.random.default_rng(N).normal(size=(N, d)), beta)
+    found, other = net.fixed_points("faces"), net.fixed_points("cells")
+    assert found.completeness == other.completeness == "proved"
+    assert (found.proof.form, found.proof.sets) == ("hull", 0)
+    assert found.proof.boxes == other.proof.boxes
+    assert_same_points(found, other)
+    supports = net.fixed_points("faces", form="supports", max_boxes=100)
+    assert supports.completeness in ("consistent", "unknown")
+    assert supports.proof.form == "supports"
+    few = net.fixed_points("faces", max_boxes=1)  # neither boxes nor supports
+    assert few.completeness != "proved"
+    alone = hopfix.Hopfield(net.patterns, beta, num_threads=1).fixed_points("faces")
+    assert alone == found
+
+
+def test_boxes_prove_what_supports_leave_open():
+    """Few patterns, of which one support is hard."""
+    hard = 0
+    for seed in range(200):
+        x, beta, b = awkward(seed)
+        net = hopfix.Hopfield(x, beta, log_weights=b)
+        supports = net.fixed_points("faces", form="supports", max_boxes=300)
+        if supports.completeness == "proved" or supports.proof is None:
+            continue
+        found = net.fixed_points("faces", max_boxes=300)
+        if found.completeness != "proved":
+            continue
+        hard += 1
+        assert found.proof.form in ("weights", "hull")
+        assert_same_points(found, net.fixed_points("cells"))
+    assert hard > 3
+
+
 def test_never_proves_what_cells_refutes():
     proved = 0
     for seed in range(300):
@@ -93,7 +131,7 @@ def test_never_proves_what_cells_refutes():
         dtype = np.float32 if seed % 11 == 0 else np.float64
         b = None if b is None else b.astype(dtype)
         net = hopfix.Hopfield(x.astype(dtype), beta, log_weights=b, num_threads=1)
-        found = net.fixed_points("faces", max_boxes=20_000)
+        found = net.fixed_points("faces", form="supports", max_boxes=20_000)
         if found.completeness != "proved":
             continue
         other = net.fixed_points("cells", max_boxes=20_000)
@@ -159,14 +197,18 @@ def test_orthonormal_patterns_without_their_closed_form():
 def test_tied_sets_of_a_grid_are_proved(beta):
     # The modes, edges and squares of a 4 x 4 grid: sites, midpoints and centres.
     x = np.stack(np.meshgrid(np.arange(4.0), np.arange(4.0)), axis=-1).reshape(-1, 2)
-    found = mean_shift(x, beta).fixed_points("faces")
+    net = mean_shift(x, beta)
+    found = net.fixed_points("faces", form="supports")
     assert_proved(found)
     assert found.counts == {0: 16, 1: 24, 2: 9}
+    boxes = net.fixed_points("faces")
+    assert (boxes.completeness, boxes.proof.form) == ("proved", "hull")
+    assert_same_points(boxes, found)
 
 
 def test_many_patterns():
     # Of 798 faces and the centre two have ended.
-    found = hopfix.Hopfield(unit(0, 3, 200), 1e5).fixed_points("faces")
+    found = hopfix.Hopfield(unit(0, 3, 200), 1e5).fixed_points("faces", form="supports")
     assert_proved(found)
     assert found.counts == {0: 200, 1: 397, 2: 199, 3: 1}
     assert hopfix.faces.critical_faces(unit(0, 3, 200)).counts == {1: 200, 2: 398, 3: 200}

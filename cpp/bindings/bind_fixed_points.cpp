@@ -85,7 +85,7 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
 
 py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& first,
                    const Array<std::int64_t>& indices, const Array<double>& weights,
-                   std::int64_t max_count, std::int64_t max_regions, double time_limit,
+                   std::int64_t max_count, std::int64_t max_regions, bool boxes, double time_limit,
                    bool single_precision, const py::object& progress, const py::object& delegate,
                    int threads) {
   FaceSeeds seeds;
@@ -95,6 +95,7 @@ py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& fi
   FaceSearchOptions options;
   options.max_count = max_count;
   options.max_regions = max_regions;
+  options.boxes = boxes;
   options.time_limit = time_limit;
   options.single_precision = single_precision;
   options.progress = progress_callback(progress);
@@ -110,6 +111,7 @@ py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& fi
   summary["undecided"] = regions(list.undecided, network.dim());
   summary["open"] = regions(list.open, network.dim());
   summary["proved"] = list.proved;
+  summary["form"] = list.form;
   summary["sets"] = list.sets;
   summary["regions"] = list.regions;
   summary["newton_steps"] = list.newton_steps;

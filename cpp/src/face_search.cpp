@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <stdexcept>
 
 #include "cell_search.hpp"
 #include "face_solver.hpp"
+#include "hopfix/affine_hull.hpp"
 #include "hopfix/interval.hpp"
 #include "hopfix/newton.hpp"
 #include "portion_kinds.hpp"
@@ -67,6 +69,8 @@ class FaceSearch {
   // Faces worked on between two looks at the limits: fixed, so that results do not depend on
   // threads.
   static constexpr ptrdiff_t kBlock = 256;
+  // From here on 2^n sets may be too many, where patterns depend on each other.
+  static constexpr ptrdiff_t kManyPatterns = 14;
 
   struct Point {
     std::vector<double> state;
@@ -202,11 +206,26 @@ class FaceSearch {
               std::back_inserter(list_.undecided));
   }
 
+  // By supports, and where they leave something open, by boxes; these first where there may be very
+  // many sets of patterns.
   void prove() {
     const auto sure = [](const Certificate& certificate) { return certificate.certified(); };
     if (options_.max_regions == 0 || !list_.undecided.empty() || list_.certificates.empty() ||
         !std::all_of(list_.certificates.begin(), list_.certificates.end(), sure))
       return;
+    const ptrdiff_t rank = affine_hull(network_.patterns().data(), n(), network_.dim()).rank;
+    // Seconds: what a set takes, and what boxes may take.
+    constexpr double kSet = 2e-6, kMost = 2.0;
+    const bool many = n() >= kManyPatterns && n() > rank + 1;
+    if (many) {
+      const double sets = kSet * std::exp2(static_cast<double>(n()));
+      if (!settled_by_cells(std::min(sets, kMost))) settled_by_supports();
+    } else if (!settled_by_supports()) {
+      settled_by_cells(kMost);
+    }
+  }
+
+  bool settled_by_supports() {
     const double seconds = options_.time_limit - elapsed();
     SupportProof proof = prove_by_supports(network_, list_.states, list_.certificates, options_,
                                            seconds, execution_);
@@ -214,14 +233,56 @@ class FaceSearch {
     list_.regions = proof.regions;
     list_.newton_steps = proof.newton_steps;
     list_.depth = proof.depth;
-    states_ = std::move(list_.states);
-    certificates_ = std::move(list_.certificates);
-    states_.insert(states_.end(), proof.states.begin(), proof.states.end());
-    certificates_.insert(certificates_.end(), proof.certificates.begin(), proof.certificates.end());
-    settle_duplicates();
+    add(proof.states, proof.certificates);
     list_.proved = proof.undecided.empty() && list_.undecided.empty();
     list_.open = std::move(proof.undecided);
+    return list_.proved;
   }
+
+  // Boxes of states or weights (cells.hpp), as many as take about so many seconds on one core: a
+  // number that depends on nothing but the problem. What they find counts only if they prove it.
+  bool settled_by_cells(double seconds) {
+    constexpr std::int64_t kFewest = 64;
+    if (!options_.boxes) return false;
+    CellOptions options;
+    options.max_boxes = std::min(options_.max_regions, boxes_worth(seconds));
+    if (options.max_boxes < kFewest) return false;
+    options.time_limit = options_.time_limit - elapsed();
+    options.single_precision = options_.single_precision;
+    options.progress = options_.progress;
+    const CellList cells = fixed_points_by_cells(network_, options, execution_);
+    if (cells.interrupted || out_of_time()) throw Interrupted();
+    if (!cells.undecided.empty() || !list_.undecided.empty()) return false;
+    list_.form = cells.form;
+    list_.sets = 0;
+    list_.regions = cells.boxes;
+    list_.newton_steps = cells.newton_steps;
+    list_.depth = cells.depth;
+    add(cells.states, cells.certificates);
+    list_.proved = list_.undecided.empty();
+    if (list_.proved) list_.open.clear();
+    return list_.proved;
+  }
+
+  std::int64_t boxes_worth(double seconds) const {
+    try {
+      return static_cast<std::int64_t>(seconds /
+                                       plan_cells(network_, CellForm::automatic).seconds_of_a_box);
+    } catch (const std::invalid_argument&) {  // too many patterns in too many dimensions
+      return 0;
+    }
+  }
+
+  // Certified points, which may be known.
+  void add(const std::vector<double>& states, const std::vector<Certificate>& certificates) {
+    states_ = std::move(list_.states);
+    certificates_ = std::move(list_.certificates);
+    states_.insert(states_.end(), states.begin(), states.end());
+    certificates_.insert(certificates_.end(), certificates.begin(), certificates.end());
+    settle_duplicates();
+  }
+
+  ptrdiff_t n() const { return network_.size(); }
 
   const double* state(size_t i) const {
     return states_.data() + static_cast<ptrdiff_t>(i) * network_.dim();

@@ -230,6 +230,7 @@ def fixed_points_by_faces(
     weights: NDArray[np.float64],
     max_count: int,
     max_regions: int,
+    boxes: bool,
     time_limit: float,
     single_precision: bool,
     progress: Callable[[int, int], object] | None,

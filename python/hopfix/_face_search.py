@@ -24,6 +24,7 @@ _FEWEST_REGIONS = 200_000
 
 def search(
     network: Hopfield,
+    form: str,
     max_face: int | None,
     max_regions: int | None,
     max_count: int | None,
@@ -61,6 +62,7 @@ def search(
         2**62 if max_count is None else max_count,
         # A list known to have faces missing is not worth a proof.
         max_regions if whole else 0,
+        form == "auto",
         max(left_over, 1e-3) if interruption is None else 1e-3,
         network.dtype == np.float32,
         progress if interruption is None else None,
@@ -76,6 +78,7 @@ def search(
         left.append(Undecided(None, f"{skipped} sets of more than max_face={max_face} patterns"))
     if max_face is not None and max_face < len(network.patterns) and not columns["proved"]:
         left.append(Undecided(None, f"faces of more than max_face={max_face} patterns"))
+    by_supports = columns["form"] == _core.CellForm.automatic
     result = assemble(
         network,
         columns,
@@ -84,7 +87,7 @@ def search(
         left=tuple(left),
         open=tuple(Undecided(*region) for region in _regions(columns["open"])),
         proof=Proof(
-            form="supports",
+            form="supports" if by_supports else columns["form"].name,
             boxes=columns["regions"],
             newton_steps=columns["newton_steps"],
             depth=columns["depth"],

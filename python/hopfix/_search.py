@@ -34,6 +34,9 @@ FORMS = {
     "hull": _core.CellForm.hull,
 }
 
+# What method "faces" may prove by.
+FACE_FORMS = ("auto", "supports")
+
 _ARITHMETIC = "IEEE 754 binary64, round-to-nearest, all rounding bounded outwards"
 
 
@@ -72,7 +75,7 @@ def search(
         )
     elif method == "faces":
         result, interruption = _face_search.search(
-            network, max_face, max_boxes, max_count, time_limit, progress, delegate
+            network, form, max_face, max_boxes, max_count, time_limit, progress, delegate
         )
     else:
         result, interruption = _starts(network, max_count, time_limit, seed, progress, delegate)

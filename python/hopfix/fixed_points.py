@@ -54,7 +54,7 @@ class Proof:
 
     Attributes:
         form: what the boxes were boxes of: "weights" or "hull" (see `Hopfield.fixed_points`), or
-            "supports", regions of weights with the same large ones ("faces").
+            "supports", regions of weights with the same large ones ("faces" alone).
         boxes: boxes examined.
         newton_steps: linear systems inverted for them.
         depth: most splits above one box.

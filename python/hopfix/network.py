@@ -31,7 +31,7 @@ from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
 from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
-from hopfix._search import FORMS, Progress, search
+from hopfix._search import FACE_FORMS, FORMS, Progress, search
 from hopfix._similarity import model_of, squared_distance_log_weights
 from hopfix.branches import Branches
 from hopfix.fixed_points import FixedPoints, in_network
@@ -693,9 +693,12 @@ class Hopfield:
                 points apart by their certificates and always make them.
             form: what the boxes of "cells" are boxes of: "weights", the softmax weights (N ≤ 128);
                 "hull", coordinates of the affine hull of the patterns (of at most 8 dimensions);
-                "auto": what is faster, as a rule.
+                "auto": what is faster, as a rule. "faces" with "auto" proves by supports, described
+                below, or by boxes where there are so many sets of patterns, or supports leave
+                something open; with "supports" by these alone.
             max_boxes: "cells" stops after this many boxes, and "auto" turns to "starts"; the
-                proof of "faces" gives up after this many regions (None: 200,000 and 100 a face).
+                proof of "faces" gives up after this many regions (None: 200,000 and 100 a face),
+                and after boxes of some two seconds or as many.
             max_face: "faces" starts from faces of at most so many patterns.
             max_count: stop when this many points are known. Needed for "cells" where symmetry
                 makes more points than 8 GiB hold: without, it lists one of every orbit.
@@ -732,9 +735,9 @@ class Hopfield:
 
         Returns:
             FixedPoints. Completeness is "proved" only by "cells" with nothing left undecided, by
-            "faces" with every support decided, or where the closed form applies exactly (patterns
-            orthogonal without rounding, β away from every threshold) and every point is certified.
-            A search that was cut short is "unknown".
+            "faces" with every support or box decided, or where the closed form applies exactly
+            (patterns orthogonal without rounding, β away from every threshold) and every point is
+            certified. A search that was cut short is "unknown".
 
         Raises:
             KeyboardInterrupt: on Ctrl-C, with what was found as its attribute `partial`; so does
@@ -752,8 +755,11 @@ class Hopfield:
         """
         if method not in _METHODS:
             raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
-        if form not in tuple(FORMS):
-            raise ValueError(f"form: got {form!r}, need one of {', '.join(FORMS)}")
+        forms = FACE_FORMS if method == "faces" else tuple(FORMS)
+        if form not in forms:
+            raise ValueError(
+                f"form: got {form!r}, need one of {', '.join(forms)} for method {method!r}"
+            )
         for name, value in (("certify", certify), ("symmetry", symmetry)):
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"{name}: got {type(value).__name__}, need a bool")

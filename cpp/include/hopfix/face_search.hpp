@@ -27,9 +27,11 @@ struct FaceSeeds {
 
 struct FaceSearchOptions {
   std::int64_t max_count = INT64_MAX;
-  std::int64_t max_regions = INT64_MAX;  // of the proof, sets of patterns included; 0: no proof
-  double time_limit = HUGE_VAL;          // seconds
-  bool single_precision = false;         // round states to float before they are certified
+  // Of the proof, sets of patterns included, and as many boxes at most; 0: no proof.
+  std::int64_t max_regions = INT64_MAX;
+  bool boxes = true;              // may prove, too: of states or weights, as in cells.hpp
+  double time_limit = HUGE_VAL;   // seconds
+  bool single_precision = false;  // round states to float before they are certified
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // calling thread only
 };
 
@@ -38,10 +40,13 @@ struct FaceSearchList {
   std::vector<Certificate> certificates;
   std::vector<UndecidedRegion> undecided;  // limits reached, and points that may be one
   std::vector<UndecidedRegion> open;       // where the proof of completeness came to its end
-  bool proved = false;       // the certified points are all there are (src/support_search.hpp)
-  bool interrupted = false;  // by the caller's stop_requested or progress
-  std::int64_t sets = 0;     // of patterns that may carry a fixed point, in the proof
-  std::int64_t regions = 0;  // examined for them
+  bool proved = false;                     // the certified points are all there are
+  bool interrupted = false;                // by the caller's stop_requested or progress
+  // Of the boxes that proved it (cells.hpp); automatic: it was by supports
+  // (src/support_search.hpp).
+  CellForm form = CellForm::automatic;
+  std::int64_t sets = 0;     // of patterns that may carry a fixed point, in the proof by supports
+  std::int64_t regions = 0;  // examined for them, or boxes
   std::int64_t newton_steps = 0;
   int depth = 0;  // most splits above one region
   double seconds = 0;
