@@ -261,6 +261,7 @@ def main() -> int:
     grown = growth(_CALLS)
     document = {
         "config": hopfix.get_config(),
+        "first": options.first,
         "networks": len(lines),
         "completeness": {name: dict(counter) for name, counter in said.items()},
         "points": sum(line["points"]["cells"] for line in lines),
