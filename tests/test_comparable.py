@@ -110,3 +110,29 @@ def test_a_list_that_was_saved_is_equal(tmp_path):
     points.save(tmp_path / "points.npz")
     assert FixedPoints.load(tmp_path / "points.npz") == points
     assert NET.fixed_points("cells") == points  # which took another time
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_do_not_change(name):
+    """Neither they nor what is made of them; the caller's own arrays stay as they are."""
+    one = RESULTS[name]()
+    for result in (one, copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        arrays = 0
+        for field in fields(result):
+            value = getattr(result, field.name)
+            if isinstance(value, np.ndarray):
+                arrays += 1
+                with pytest.raises(ValueError, match="read-only"):
+                    value[...] = 0
+            with pytest.raises(AttributeError):
+                setattr(result, field.name, value)
+        assert arrays or name in ("branches", "sufficient")
+
+
+def test_arrays_of_the_caller_stay_writeable():
+    betas = np.array([1.0, 2.0])
+    found = AttentionMeanField.paper(1.0).bifurcation(betas, 20, 10)
+    assert betas.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        found.betas[0] = 3.0
+    assert PATTERNS.flags.writeable

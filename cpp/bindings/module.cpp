@@ -36,7 +36,8 @@ void say_what_memory_is_short_for(std::exception_ptr pointer) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+// What is bound does not change once it is made, or locks what it makes late: no GIL is needed.
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The compiled core of hopfix; use the package hopfix instead.";
   // A wrong HOPFIX_ISA must stop the import, not the first computation.
   try {

@@ -1,20 +1,37 @@
-"""Equality of results that hold arrays."""
+"""Equality and immutability of results that hold arrays."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 
 class Comparable:
     """Base of dataclasses (with eq=False) that are equal where all their fields are.
 
     Arrays are equal with the same dtype, shape and entries, NaN beside NaN; a result, like an
-    array, has no hash.
+    array, has no hash. Arrays of NumPy are read-only, copies and what comes out of a pickle
+    included.
     """
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Hold read-only views: the arrays themselves may be the caller's."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if type(value) is np.ndarray and value.flags.writeable:
+                view = value.view()
+                view.flags.writeable = False
+                object.__setattr__(self, field.name, view)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make copies, and what comes out of a pickle, from the fields."""
+        values = tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return type(self), values
 
     def __eq__(self, other: object) -> bool:
         """Whether the other one is of the same class and has equal fields."""

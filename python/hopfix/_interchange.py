@@ -177,5 +177,8 @@ def _exported(result: Any, library: Any) -> Any:
         return tuple(_exported(part, library) for part in result)
     if type(result) in _FOLLOWING:
         parts = {field.name: getattr(result, field.name) for field in fields(result)}
+        for part in parts.values():
+            if type(part) is np.ndarray:  # which nobody else has seen: other kinds are not locked
+                part.flags.writeable = True
         return replace(result, **{name: _exported(part, library) for name, part in parts.items()})
     return result

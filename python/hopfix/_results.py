@@ -30,6 +30,12 @@ class Retrieval(Comparable):
     converged: npt.NDArray[np.bool_]
     residual: FloatArray
 
+    def __post_init__(self) -> None:
+        """What the core has made is nobody else's: no views, whose making takes a microsecond."""
+        for value in (self.states, self.steps, self.converged, self.residual):
+            if type(value) is np.ndarray:
+                value.flags.writeable = False
+
 
 @in_callers_kind
 @dataclass(frozen=True, eq=False, slots=True)
