@@ -186,6 +186,8 @@ def test_wrong_arguments_are_named(tmp_path):
         ShardedHopfield([PATTERNS], -1.0)
     with pytest.raises(ValueError, match="states: got shape"):
         ShardedHopfield([PATTERNS], 1.0).update(np.zeros(3))
+    with pytest.raises(TypeError, match="progress: got int"):
+        ShardedHopfield([PATTERNS], 1.0).retrieve(PATTERNS, progress=3)
     with pytest.raises(FileNotFoundError):
         ShardedHopfield([FileShard(str(tmp_path / "missing.npy"))], 1.0)
     np.save(tmp_path / "flat.npy", np.zeros(3))

@@ -1,4 +1,4 @@
-"""Arrays as the core takes them: checked, contiguous, float32 or float64."""
+"""Arguments as the core takes them: arrays contiguous, float32 or float64; numbers in range."""
 
 from __future__ import annotations
 
@@ -139,6 +139,13 @@ def as_integer(name: str, value: object, least: int, most: int | None = None) ->
         allowed = f"at least {least}" if most is None else f"{least} to {most}"
         raise ValueError(f"{name}: got {number}, need {allowed}")
     return number
+
+
+def as_bool(name: str, value: object) -> bool:
+    """Return a bool, NumPy's included."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
+    return bool(value)
 
 
 def as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:

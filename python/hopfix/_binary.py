@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
+    as_bool,
     as_float_array,
     as_integer,
     as_patterns,
@@ -96,11 +97,9 @@ class BinaryHopfield:
         if given.ndim == 2 and given.shape[0] * (given.shape[1] + 1) >= _MOST_NUMBERS:
             raise ValueError(f"patterns: got shape {given.shape}, need N (d + 1) below 2^31 - 2")
         rows = as_patterns("patterns", given)
-        if not isinstance(zero_diagonal, (bool, np.bool_)):
-            raise TypeError(f"zero_diagonal: got {type(zero_diagonal).__name__}, need a bool")
         self._dtype = rows.dtype
         self._dim = rows.shape[1]
-        self._zero_diagonal = bool(zero_diagonal)
+        self._zero_diagonal = as_bool("zero_diagonal", zero_diagonal)
         self._threads = resolve_threads(num_threads)
         self._bias = (
             None

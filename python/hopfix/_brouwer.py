@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,12 +12,12 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_integer, as_positive, as_states
 from hopfix._interchange import interchange
+from hopfix._progress import Progress, as_progress
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Progress: TypeAlias = Callable[[int, int], object]
 
 _METHODS = ("auto", "indices", "boundary")
 _MAX_BOXES = 1_000_000
@@ -101,12 +100,10 @@ def brouwer_degree(
         )
     if method not in _METHODS:
         raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
     budget = _Budget(
         as_integer("max_boxes", max_boxes, 1),
         None if time_limit is None else as_positive("time_limit", time_limit),
-        progress,
+        as_progress(progress),
     )
     low, high = _corners(network, lower, upper)
     if method == "indices":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from hopfix import _core, softmax_map
 from hopfix._arrays import FloatArray
-from hopfix.fixed_points import FixedPoints, Undecided, assemble
+from hopfix._fixed_point_list import assemble
+from hopfix._progress import Progress
+from hopfix.fixed_points import FixedPoints, Undecided
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -47,7 +49,7 @@ def search(
     certify: bool,
     max_count: int | None,
     time_limit: float | None,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> tuple[FixedPoints, KeyboardInterrupt | None]:
     """List and certify the points; also returns the Ctrl-C that cut the work short, if any."""
     if not applies(network):
@@ -166,7 +168,7 @@ def _certify_in_chunks(
     total: int,
     certify: bool,
     time_limit: float | None,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> tuple[_Points, dict[str, Any], KeyboardInterrupt | None]:
     """Certify points until done, out of time or interrupted; what is left out is dropped."""
     began, done = time.monotonic(), 0

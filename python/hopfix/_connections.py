@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import as_integer
 from hopfix._comparable import Comparable
+from hopfix._image import to_image
 from hopfix._passages import spread
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def connections(fixed_points: FixedPoints, *, max_steps: int = 100_000) -> Conne
     steps = as_integer("max_steps", max_steps, 1)
     network = fixed_points.network.image
     core, threads = network._core64, network._threads
-    places = fixed_points.network._to_image(fixed_points.states).astype(np.float64)
+    places = to_image(fixed_points.network, fixed_points.states).astype(np.float64)
     saddles = np.flatnonzero(fixed_points.morse_index == 1)
     stable = np.flatnonzero(fixed_points.stable)
     if not len(saddles):

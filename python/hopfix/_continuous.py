@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
+    as_bool,
     as_integer,
     as_nonnegative,
     as_patterns,
@@ -24,6 +25,7 @@ from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
 from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
+from hopfix._retrieval import as_tolerance, retrieval_of
 
 _DENSE = (math.inf, 0)
 OVERFLOW = (
@@ -104,9 +106,7 @@ class ContinuousHopfield:
     ) -> None:
         """Check the options beside the arrays."""
         self._gain = as_positive("gain", gain)
-        if not isinstance(zero_diagonal, (bool, np.bool_)):
-            raise TypeError(f"zero_diagonal: got {type(zero_diagonal).__name__}, need a bool")
-        self._zero_diagonal = bool(zero_diagonal)
+        self._zero_diagonal = as_bool("zero_diagonal", zero_diagonal)
         self._sparsity = _sparsity(sparsify_above, dim)
         self._sparsify_above = sparsify_above
         if self._zero_diagonal and self._sparsity != _DENSE:
@@ -233,8 +233,7 @@ class ContinuousHopfield:
         """
         flat, leading = self._states(states)
         steps = min(as_integer("max_steps", max_steps, 0), 2**62)
-        single = self.dtype == np.float32
-        tolerance = (1e-6 if single else 1e-12) if tol is None else as_nonnegative("tol", tol)
+        tolerance = as_tolerance(tol, self.dtype == np.float32)
         return _retrieval(self._core.retrieve(flat, steps, tolerance, self._threads), leading)
 
     @interchange
@@ -313,11 +312,6 @@ def _finite(result: FloatArray) -> FloatArray:
     return result
 
 
-def _retrieval(answer: tuple[Any, Any, Any, Any], leading: tuple[int, ...]) -> Retrieval:
-    out, steps, converged, residual = answer
-    return Retrieval(
-        states=_finite(out).reshape((*leading, -1)),
-        steps=steps.reshape(leading),
-        converged=converged.astype(bool).reshape(leading),
-        residual=residual.reshape(leading),
-    )
+def _retrieval(columns: tuple[Any, ...], leading: tuple[int, ...]) -> Retrieval:
+    _finite(columns[0])
+    return retrieval_of(columns, leading)

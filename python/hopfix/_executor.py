@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
+from hopfix._progress import Progress
 
 if TYPE_CHECKING:
     from hopfix.network import Hopfield
@@ -40,7 +41,7 @@ def map_in_order(
     executor: Executor,
     function: Callable[..., Result],
     tasks: Iterable[tuple[object, ...]],
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> list[Result]:
     """Return function(*task) of all tasks, in their order; progress(tasks done, tasks in all).
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from hopfix import _core
 from hopfix._executor import Delegate
+from hopfix._fixed_point_list import assemble
 from hopfix.faces import CriticalFaces, critical_faces
-from hopfix.fixed_points import FixedPoints, Proof, Undecided, assemble
+from hopfix.fixed_points import FixedPoints, Proof, Undecided
 
 if TYPE_CHECKING:
-    from hopfix._search import Progress
+    from hopfix._progress import Progress
     from hopfix.network import Hopfield
 
 _ARITHMETIC = "IEEE 754 binary64, round-to-nearest, all rounding bounded outwards"

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray, as_float_array, as_integer, as_nonnegative, as_states
+from hopfix._arrays import (
+    FloatArray,
+    as_bool,
+    as_float_array,
+    as_integer,
+    as_nonnegative,
+    as_states,
+)
 from hopfix._config import resolve_threads
 from hopfix._interchange import interchange, interchange_or
 from hopfix._limits import require_memory
@@ -93,9 +100,7 @@ class RandomFeatures:
         self._kind = as_kind(kind)
         if self._kind == "cosh" and n_features % 2:
             raise ValueError(f'n_features: got {n_features}, need an even number for "cosh"')
-        if not isinstance(orthogonal, (bool, np.bool_)):
-            raise TypeError(f"orthogonal: got {type(orthogonal).__name__}, need a bool")
-        self._orthogonal = bool(orthogonal)
+        self._orthogonal = as_bool("orthogonal", orthogonal)
         self._offset = as_nonnegative("offset", offset)
         entropy = None if seed is None else as_integer("seed", seed, 0)
         self._threads = resolve_threads(num_threads)

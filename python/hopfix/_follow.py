@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_states
-from hopfix._executor import delegate_to
-from hopfix._logit_terms import LogitTerms
-from hopfix._search import Progress
+from hopfix._arrays import as_integer, as_positive, as_states, as_vector
+from hopfix._executor import as_executor, delegate_to
+from hopfix._image import landscape_of, to_image
+from hopfix._logit_terms import LogitTerms, terms_of
+from hopfix._progress import Progress, as_progress
+from hopfix._retrieval import residuals_of
 from hopfix.branches import Branch, Branches, BranchEvent
 from hopfix.fixed_points import FixedPoints
 
@@ -30,13 +32,54 @@ def follow(
     beta_to: float,
     fixed_points: FixedPoints | npt.ArrayLike | None,
     *,
+    offsets: npt.ArrayLike | None,
+    max_steps: int,
+    time_limit: float | None,
+    progress: Progress | None,
+    executor: Executor | None,
+) -> Branches:
+    """See `Hopfield.follow`: check the arguments, and follow the branches of the image."""
+    image = landscape_of(network, "follow")
+    if network._model.similarity == "neg_sq_l2":
+        raise ValueError(
+            'follow: does not exist for similarity "neg_sq_l2", whose equivalent log-weights '
+            "b − β‖x‖² change with β; follow net.image to 2*beta_to with "
+            "offsets=-(net.patterns**2).sum(axis=1) / 2 instead"
+        )
+    n, d = network.patterns.shape
+    if image is not network and fixed_points is not None:
+        given = fixed_points.states if isinstance(fixed_points, FixedPoints) else fixed_points
+        fixed_points = to_image(network, as_states("fixed_points", given, d, network.dtype)[0])
+    target = as_positive("beta_to", beta_to)
+    if target == network.beta:
+        raise ValueError(f"beta_to: got {target:g}, the network's own beta, need another")
+    a: Any = None
+    if offsets is not None:
+        a = as_vector("offsets", offsets, n, np.dtype(np.float64))
+    return follow_branches(
+        image,
+        target,
+        fixed_points,
+        terms=terms_of(image, a),
+        max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),
+        time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
+        progress=as_progress(progress),
+        executor=as_executor(executor),
+    )
+
+
+def follow_branches(
+    network: Hopfield,
+    beta_to: float,
+    fixed_points: FixedPoints | npt.ArrayLike | None,
+    *,
     terms: LogitTerms,
     max_steps: int,
     time_limit: float | None,
     progress: Progress | None,
     executor: Executor | None = None,
 ) -> Branches:
-    """Follow the branches; arguments but `fixed_points` are checked by `Hopfield.follow`."""
+    """Follow the branches of a network of dot products; all but `fixed_points` is checked."""
     began = time.monotonic()
     try:
         if fixed_points is None:
@@ -108,7 +151,7 @@ def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArra
     """The given states in double precision, which must be fixed points of the network."""
     raw = given.states if isinstance(given, FixedPoints) else given
     states, _ = as_states("fixed_points", raw, network.patterns.shape[1], network.dtype)
-    residuals = network._residuals(states)
+    residuals = residuals_of(network, states)
     allowed = _RESIDUAL[network.dtype.char]
     wrong = residuals > allowed * np.maximum(1, np.linalg.norm(states, axis=1))
     if wrong.any():

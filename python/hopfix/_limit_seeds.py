@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import FloatArray
-from hopfix._follow import follow
+from hopfix._follow import follow_branches
 from hopfix._logit_terms import LogitTerms
 from hopfix._max_entropy import max_entropy_weights
 from hopfix._passages import spread
-from hopfix._search import Progress
+from hopfix._progress import Progress
 from hopfix.branches import Branches
 from hopfix.faces import CriticalFaces, critical_faces
 from hopfix.network import Hopfield
@@ -82,7 +82,7 @@ def from_infinity(
         "cut_short": not found.complete,
     }
     try:
-        branches = follow(
+        branches = follow_branches(
             network,
             beta_to,
             states,
@@ -224,7 +224,7 @@ def from_zero(
     network = Hopfield(patterns, beta, log_weights=terms.at(beta), num_threads=num_threads)
     mean = patterns.astype(np.float64).mean(axis=0)
     state = network.retrieve(mean).states
-    return follow(
+    return follow_branches(
         network,
         beta_to,
         state[None],

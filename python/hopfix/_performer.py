@@ -10,127 +10,23 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
     as_integer,
-    as_nonnegative,
     as_patterns,
     as_positive,
     as_real,
     as_states,
 )
 from hopfix._config import resolve_threads
+from hopfix._feature_memory import FeatureMemory, exponential_state, rectified_state
 from hopfix._feature_state import FeatureState
 from hopfix._features import RandomFeatures
 from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._results import Retrieval
-from hopfix.network import Hopfield
+from hopfix._retrieval import as_tolerance, iterate, retrieval_of
 
 Memory = TypeVar("Memory", bound="Performer")
-
-
-def _weighted_sums(weights: FloatArray, values: FloatArray, threads: int) -> FloatArray:
-    """Return weightsᵀ values, (m, d), for (n, m) and (n, d) of one dtype."""
-    product: Any = (
-        _core.transposed_product32 if values.dtype == np.float32 else _core.transposed_product64
-    )
-    return np.asarray(product(weights, values, threads))
-
-
-def exponential_state(
-    features: RandomFeatures, keys: FloatArray, values: FloatArray, beta: float, threads: int
-) -> FeatureState:
-    """Accumulate positive features as a retrieval: feature j averages the store with its row.
-
-    Σ_i exp(√β w_j·k_i − β‖k_i‖²/2) x_i is the softmax average at the query w_j, inverse
-    temperature √β and log-weights −β‖k_i‖²/2: no exponent is ever out of range.
-    """
-    root = math.sqrt(beta)
-    with np.errstate(over="ignore"):
-        log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
-    if not np.isfinite(log_weights).all():
-        raise ValueError(
-            f"beta: got {beta:g}, with which beta |pattern|^2 overflows; lower beta, or scale the "
-            "patterns down"
-        )
-    matrix = features.matrix
-    network = Hopfield(keys, root, log_weights=log_weights, num_threads=threads)
-    squares = np.einsum("jk,jk->j", matrix, matrix)
-    log_sums = root * (squares / 2 - network.energy(matrix))
-    if values is not keys:
-        network = Hopfield(keys, root, log_weights=log_weights, values=values, num_threads=threads)
-    return FeatureState(log_sums, network.update(matrix))
-
-
-def rectified_state(
-    features: RandomFeatures, keys: FloatArray, values: FloatArray, beta: float, threads: int
-) -> FeatureState:
-    """Accumulate "relu" features by products."""
-    phi = features.transform(math.sqrt(beta) * keys) * math.sqrt(features.n_features)
-    with np.errstate(divide="ignore"):
-        sums = phi.sum(axis=0)
-        log_sums = np.log(sums)
-    safe = np.where(sums > 0, sums, 1.0)[:, None]
-    return FeatureState(log_sums, _weighted_sums(phi, values, threads) / safe)
-
-
-class FeatureMemory:
-    """One draw of features with its state, reading queries in one dtype."""
-
-    def __init__(
-        self,
-        features: RandomFeatures,
-        state: FeatureState,
-        beta: float,
-        dtype: np.dtype[np.generic],
-    ) -> None:
-        self._features, self.state, self._root = features, state, math.sqrt(beta)
-        top = state.log_sums.max()
-        if features.kind == "relu":
-            self._sums = np.exp(state.log_sums - top).astype(dtype)
-            self._means = state.means.astype(dtype)
-        else:
-            self._network = Hopfield(
-                features.matrix.astype(dtype, copy=False),
-                self._root,
-                log_weights=(state.log_sums - top).astype(dtype),
-                values=state.means.astype(dtype, copy=False),
-                num_threads=features._threads,
-            )
-
-    def update(self, queries: FloatArray) -> FloatArray:
-        """Return the estimates, (count, d)."""
-        if self._features.kind != "relu":
-            return self._network.update(queries)
-        columns = np.ascontiguousarray(self.weights(queries).T)
-        return _weighted_sums(columns, self._means, self._features._threads)
-
-    def weights(self, queries: FloatArray) -> FloatArray:
-        """Return the shares of the features in the estimates, (count, r), rows of sum 1."""
-        if self._features.kind != "relu":
-            return self._network.weights(queries)
-        phi = self._features.transform(queries.dtype.type(self._root) * queries) * self._sums
-        total = phi.sum(axis=1, keepdims=True)
-        if not total.all():
-            raise ValueError(
-                'features: all "relu" features of a state vanish; need an offset above 0'
-            )
-        return np.asarray(phi / total)
-
-    def standard_error(self, queries: FloatArray) -> FloatArray:
-        """Return (count,) standard errors of the estimates, as if features were independent."""
-        p = self.weights(queries).astype(np.float64, copy=False)
-        squares = p * p
-        means = self.state.means
-        states = p @ means
-        around = (
-            squares @ np.einsum("jk,jk->j", means, means)
-            - 2 * np.einsum("bk,bk->b", squares @ means, states)
-            + squares.sum(axis=1) * np.einsum("bk,bk->b", states, states)
-        )
-        r = self._features.n_features
-        return np.asarray(np.sqrt(np.maximum(around, 0.0) * (r / (r - 1) if r > 1 else np.inf)))
 
 
 class Performer:
@@ -357,29 +253,12 @@ class Performer:
         """
         flat, leading = self._flat(states)
         max_steps = as_integer("max_steps", max_steps, 0)
-        default = 1e-6 if self._dtype == np.float32 else 1e-12
-        tol = default if tol is None else as_nonnegative("tol", tol)
-        states_now, following = flat.copy(), self._update(flat)
-        variance = self._variance(flat, following)
-        steps = np.zeros(len(flat), np.int64)
-        residual = np.linalg.norm(following - states_now, axis=1)
-        for _ in range(max_steps):
-            lengths = np.linalg.norm(states_now, axis=1)
-            (moving,) = np.nonzero(residual > tol * np.maximum(1.0, lengths))
-            if not moving.size:
-                break
-            states_now[moving] = following[moving]
-            following[moving] = self._update(states_now[moving])
-            residual[moving] = np.linalg.norm(following[moving] - states_now[moving], axis=1)
-            steps[moving] += 1
-        self._warn_of(np.maximum(variance, self._variance(states_now, following)))
-        converged = residual <= tol * np.maximum(1.0, np.linalg.norm(states_now, axis=1))
-        return Retrieval(
-            states_now.reshape((*leading, -1)),
-            steps.reshape(leading),
-            converged.reshape(leading),
-            residual.astype(self._dtype, copy=False).reshape(leading),
-        )
+        tolerance = as_tolerance(tol, self._dtype == np.float32)
+        first = self._update(flat)
+        columns, following = iterate(self._update, flat, first, max_steps, tolerance)
+        before, after = self._variance(flat, first), self._variance(columns[0], following)
+        self._warn_of(np.maximum(before, after))
+        return retrieval_of(columns, leading)
 
     @interchange
     def error_estimate(self, states: npt.ArrayLike) -> FloatArray:

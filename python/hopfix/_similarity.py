@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hopfix import _core, separation
 from hopfix._arrays import (
     FloatArray,
+    as_bool,
     as_float_array,
     as_real,
     require_finite,
@@ -147,8 +148,6 @@ def model_of(
 ) -> Model:
     """Check the options. TypeError and ValueError name the argument and what it needs."""
     n, dim = patterns.shape
-    if not isinstance(normalize, (bool, np.bool_)):
-        raise TypeError(f"normalize: got {type(normalize).__name__}, need a bool")
     name, matrix = _as_similarity(similarity, dim, patterns.dtype)
     given, rule = _as_separation(separation, n)
     threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
@@ -160,7 +159,7 @@ def model_of(
         separation=given,
         rule=rule,
         values=None if values is None else _as_values(values, n, patterns.dtype),
-        normalize=bool(normalize),
+        normalize=as_bool("normalize", normalize),
         sparsify_above=threshold,
     )
     if model.normalize:

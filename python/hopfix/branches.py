@@ -13,11 +13,12 @@ from hopfix import _core
 from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
 from hopfix._comparable import Comparable
 from hopfix._comparison import Comparison, compare
+from hopfix._fixed_point_list import assemble
 from hopfix._interchange import interchange
 from hopfix._logit_terms import LogitTerms
 from hopfix._passages import cubic_guesses, distinct, spread
-from hopfix._search import Progress
-from hopfix.fixed_points import FixedPoints, Undecided, assemble
+from hopfix._progress import Progress, as_progress
+from hopfix.fixed_points import FixedPoints, Undecided
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -414,12 +415,10 @@ def _checked(
     n, wide = len(given), np.dtype(np.float64)
     b: Any = None if log_weights is None else as_vector("log_weights", log_weights, n, wide)
     a: Any = None if offsets is None else as_vector("offsets", offsets, n, wide)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
     options = {
         "max_steps": min(as_integer("max_steps", max_steps, 1), 2**62),
         "time_limit": None if time_limit is None else as_positive("time_limit", time_limit),
-        "progress": progress,
+        "progress": as_progress(progress),
         "num_threads": num_threads,
     }
     return given, LogitTerms(b, a), options

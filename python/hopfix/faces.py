@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +43,7 @@ from hopfix._config import resolve_threads
 from hopfix._executor import as_executor, in_parts
 from hopfix._interchange import in_callers_kind, interchange
 from hopfix._max_entropy import Hull, max_entropy_weights
+from hopfix._progress import Progress, as_progress
 from hopfix._sampled_faces import sampled_margin
 from hopfix._sufficient_beta import (
     BetaCertificate,
@@ -230,7 +231,7 @@ def critical_faces(
     max_size: int | None = None,
     max_count: int | None = None,
     time_limit: float | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
     num_threads: int | None = None,
 ) -> CriticalFaces:
     """Enumerate all critical faces of the limit beta -> infinity.
@@ -273,10 +274,8 @@ def critical_faces(
     size = n if max_size is None else as_integer("max_size", max_size, 1)
     most = 2**62 if max_count is None else as_integer("max_count", max_count, 1)
     limit = math.inf if time_limit is None else as_positive("time_limit", time_limit)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
     columns, interruption = _core.critical_faces(
-        checked, a, min(size, n), most, limit, progress, resolve_threads(num_threads)
+        checked, a, min(size, n), most, limit, as_progress(progress), resolve_threads(num_threads)
     )
     result = CriticalFaces(given, columns, max_size)
     result.degenerate = tuple(

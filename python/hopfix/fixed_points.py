@@ -5,33 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args, overload
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
 from hopfix._comparable import Comparable
-from hopfix._files import open_archive, replace_archive
-from hopfix._layout import require_layout, require_one_of
-from hopfix.degree import audit
 
 if TYPE_CHECKING:
     from hopfix._connections import Connections
     from hopfix.network import Hopfield
 
 Completeness: TypeAlias = Literal["proved", "consistent", "unknown"]
-
-_FORMAT = 4
-_LAYOUT = {
-    "patterns": "f N d", "beta": "f", "log_weights": "f N", "similarity": "U", "kernel": "f ? d",
-    "states": "f K d", "weights": "f K N", "morse_index": "i K", "spectral_radius": "f K",
-    "energy": "f K", "residual": "f K", "certified": "b K", "radius": "f K",
-    "uniqueness_radius": "f K", "reasons": "U K", "completeness": "U", "method": "U", "proof": "U",
-    "undecided_states": "f U d", "undecided_reasons": "U U", "undecided_radii": "f U",
-}  # fmt: skip
 
 
 class Undecided(NamedTuple):
@@ -205,9 +193,7 @@ class FixedPoints(Comparable):
         if isinstance(key, (int, np.integer)):
             return self._point(range(len(self))[key])
         rows = np.arange(len(self))[key]
-        taken: dict[str, Any] = {
-            field: getattr(self, field)[rows] for field in self._per_point_arrays()
-        }
+        taken: dict[str, Any] = {field: getattr(self, field)[rows] for field in POINT_ARRAYS}
         return FixedPoints(
             network=self.network,
             reasons=tuple(self.reasons[i] for i in rows),
@@ -234,11 +220,6 @@ class FixedPoints(Comparable):
             reason=self.reasons[i],
         )
 
-    @classmethod
-    def _per_point_arrays(cls) -> list[str]:
-        whole = {"network", "reasons", "completeness", "undecided", "method", "proof"}
-        return [each.name for each in fields(cls) if each.name not in whole]
-
     def __repr__(self) -> str:
         by_index = ", ".join(f"{k}: {c}" for k, c in self.counts.items())
         return (
@@ -252,9 +233,7 @@ class FixedPoints(Comparable):
 
         What is not finite, as the radii of uncertified points, becomes None.
         """
-        out: dict[str, Any] = {
-            field: _json_ready(getattr(self, field)) for field in self._per_point_arrays()
-        }
+        out: dict[str, Any] = {field: _json_ready(getattr(self, field)) for field in POINT_ARRAYS}
         out["index"] = self.index.tolist()
         out["stable"] = self.stable.tolist()
         out["support"] = [list(face) for face in self.support]
@@ -281,26 +260,9 @@ class FixedPoints(Comparable):
         Raises:
             OSError: it cannot be written; a file that was there is left as it was.
         """
-        arrays: dict[str, Any] = {field: getattr(self, field) for field in self._per_point_arrays()}
-        d = self.network.patterns.shape[1]
-        places = [np.full(d, np.nan) if u.state is None else u.state for u in self.undecided]
-        kernel = self.network._model.matrix
-        arrays |= {
-            "format": np.int64(_FORMAT),
-            "patterns": self.network.patterns,
-            "beta": np.float64(self.network.beta),
-            "log_weights": self.network.log_weights,
-            "similarity": np.array(self.network._model.similarity),
-            "kernel": np.empty((0, d)) if kernel is None else kernel,
-            "reasons": np.array(self.reasons, dtype=np.str_),
-            "completeness": np.array(self.completeness),
-            "method": np.array(self.method),
-            "undecided_states": np.array(places, dtype=np.float64).reshape(-1, d),
-            "undecided_reasons": np.array([u.reason for u in self.undecided], dtype=np.str_),
-            "undecided_radii": np.array([u.radius for u in self.undecided], dtype=np.float64),
-            "proof": np.array("" if self.proof is None else json.dumps(asdict(self.proof))),
-        }
-        replace_archive(path, arrays)
+        from hopfix import _fixed_point_files
+
+        _fixed_point_files.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FixedPoints:
@@ -311,39 +273,9 @@ class FixedPoints(Comparable):
             ValueError: it is damaged or of another kind; the path is named.
             MemoryError: it claims more than the machine has.
         """
-        from hopfix.network import Hopfield
+        from hopfix import _fixed_point_files
 
-        with open_archive(path, _FORMAT, "FixedPoints.save") as data:
-            require_layout(data, _LAYOUT)
-            require_one_of("completeness", data["completeness"], get_args(Completeness))
-            kernel = data["kernel"]
-            network = Hopfield(
-                data["patterns"],
-                float(data["beta"]),
-                log_weights=data["log_weights"],
-                similarity=kernel if len(kernel) else str(data["similarity"]),
-            )
-            arrays: dict[str, Any] = {field: data[field] for field in cls._per_point_arrays()}
-            undecided = tuple(
-                Undecided(None if np.isnan(state).any() else state, str(reason), float(radius))
-                for state, reason, radius in zip(
-                    data["undecided_states"],
-                    data["undecided_reasons"],
-                    data["undecided_radii"],
-                    strict=True,
-                )
-            )
-            proof = str(data["proof"])
-            completeness: Any = str(data["completeness"])
-            return cls(
-                network=network,
-                reasons=tuple(str(reason) for reason in data["reasons"]),
-                completeness=completeness,
-                undecided=undecided,
-                method=str(data["method"]),
-                proof=Proof.from_json(proof) if proof else None,
-                **arrays,
-            )
+        return _fixed_point_files.load(path)
 
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame with a row for each fixed point, in the order of the list.
@@ -371,6 +303,14 @@ class FixedPoints(Comparable):
         return plot.landscape(self.network, self, **options)
 
 
+# Those with an entry for every point.
+POINT_ARRAYS = tuple(
+    each.name
+    for each in fields(FixedPoints)
+    if each.name not in ("network", "reasons", "completeness", "undecided", "method", "proof")
+)
+
+
 def _json_ready(array: npt.NDArray[Any]) -> list[Any]:
     """Nested lists with None for what JSON has no number for."""
     if array.dtype.kind != "f" or np.isfinite(array).all():
@@ -378,85 +318,3 @@ def _json_ready(array: npt.NDArray[Any]) -> list[Any]:
     nested = array.astype(object)
     nested[~np.isfinite(array)] = None
     return list(nested.tolist())
-
-
-def assemble(
-    network: Hopfield,
-    columns: dict[str, Any],
-    *,
-    method: str,
-    proved: bool,
-    left: tuple[Undecided, ...],
-    open: tuple[Undecided, ...] = (),
-    proof: Proof | None = None,
-) -> FixedPoints:
-    """Build the sorted list from the core's columns and pass the verdict on completeness.
-
-    `proved` says that a theorem, or an exclusion of everything else, fixes the number of points
-    found; `left` is what the search left open beside uncertified points, `open` what only a proof
-    of completeness did.
-    """
-    states = columns["states"].astype(network.dtype, copy=False)
-    energy = network.energy(states) if len(states) else np.empty(0, network.dtype)
-    order = np.lexsort((*states.T[::-1], energy, columns["morse_index"]))
-    states, energy = states[order], energy[order]
-    certified = columns["certified"][order]
-    reasons = tuple(columns["reasons"][i] for i in order)
-    undecided = left + tuple(
-        Undecided(states[i].astype(np.float64), reasons[i]) for i in np.flatnonzero(~certified)
-    )
-    counts = np.bincount(columns["morse_index"])
-    passes = bool(
-        audit({int(k): int(c) for k, c in enumerate(counts)}, max(states.shape[1], len(counts)))
-    )
-    completeness: Completeness = "unknown"
-    if not undecided and passes:
-        completeness = "proved" if proved else "consistent"
-    n = network.patterns.shape[0]
-    return FixedPoints(
-        network=network,
-        states=states,
-        weights=network.weights(states) if len(states) else np.empty((0, n), network.dtype),
-        morse_index=columns["morse_index"][order],
-        spectral_radius=columns["spectral_radius"][order],
-        energy=energy,
-        residual=network._residuals(states),
-        certified=certified,
-        radius=columns["radius"][order],
-        uniqueness_radius=columns["uniqueness_radius"][order],
-        reasons=reasons,
-        completeness=completeness,
-        undecided=undecided + open,
-        method=method,
-        proof=proof,
-    )
-
-
-def in_network(run: Callable[[], FixedPoints], network: Hopfield) -> FixedPoints:
-    """What `run` finds in the `image` of a network, as a list of that network."""
-    if network.image is network:
-        return run()
-    try:
-        return transfer(run(), network)
-    except BaseException as error:
-        if isinstance(found := getattr(error, "partial", None), FixedPoints):
-            error.partial = transfer(found, network)  # type: ignore[attr-defined]
-        raise
-
-
-def transfer(found: FixedPoints, network: Hopfield) -> FixedPoints:
-    """The same list for the network of whose `image` it was made."""
-    states = network._from_image(found.states).astype(network.dtype, copy=False)
-    undecided = tuple(
-        left
-        if left.state is None
-        else left._replace(state=network._from_image(left.state[None])[0])
-        for left in found.undecided
-    )
-    return replace(
-        found,
-        network=network,
-        states=states,
-        residual=network._residuals(states),
-        undecided=undecided,
-    )

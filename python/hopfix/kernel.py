@@ -31,7 +31,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -53,6 +52,7 @@ from hopfix._files import open_archive, replace_archive
 from hopfix._interchange import interchange
 from hopfix._layout import require_layout
 from hopfix._limits import require_memory
+from hopfix._progress import Progress
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
 
@@ -162,7 +162,7 @@ class SeparationKernel:
         patterns: npt.ArrayLike,
         *,
         start: npt.ArrayLike | None = None,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
         time_limit: float | None = None,
     ) -> SeparationKernel:
         """Learn W from patterns (M, d), M >= 2, and return self.

@@ -13,9 +13,7 @@ import numpy.typing as npt
 from hopfix import _core
 from hopfix._arrays import (
     FloatArray,
-    as_float_array,
     as_integer,
-    as_nonnegative,
     as_patterns,
     as_positive,
     as_states,
@@ -23,23 +21,22 @@ from hopfix._arrays import (
 )
 from hopfix._comparable import same
 from hopfix._config import resolve_threads
-from hopfix._executor import MOST_PARTS, as_executor, map_in_order
+from hopfix._derivatives import jvp, vjp, vjp_fixed_point
+from hopfix._executor import as_executor
+from hopfix._fixed_point_list import in_network
 from hopfix._follow import follow
+from hopfix._image import image_of, landscape_of, to_image
 from hopfix._interchange import interchange, is_foreign, on_host
 from hopfix._limits import require_memory
-from hopfix._logit_terms import terms_of
 from hopfix._memory import SquaredDistanceCore
+from hopfix._progress import Progress
 from hopfix._rebuilding import rebuild
 from hopfix._results import Certificates, Retrieval, certificates_from
-from hopfix._search import FACE_FORMS, FORMS, Progress, search
-from hopfix._similarity import model_of, squared_distance_log_weights
+from hopfix._retrieval import as_tolerance, retrieval_of, retrieve
+from hopfix._search import SearchOptions, search
+from hopfix._similarity import model_of
 from hopfix.branches import Branches
-from hopfix.fixed_points import FixedPoints, in_network
-
-_METHODS = ("auto", "cells", "faces", "starts", "closed_form")
-_VARIABLES = ("states", "patterns", "beta", "log_weights")
-# Of I − J, relative to max(1, ‖J‖): rounding moves J by less.
-_SINGULAR = 1e-12
+from hopfix.fixed_points import FixedPoints
 
 
 class Hopfield:
@@ -216,22 +213,10 @@ class Hopfield:
         is Wξ: its fixed points η are those of this one, ξ = Σ p_i(η) x_i, with the same Morse
         indices; for "neg_sq_l2" that of 2β and log-weights b_i − β‖x_i‖². ValueError for others.
         """
-        model = self._model
-        if not model.has_landscape:
-            raise ValueError(
-                f"image: a network with {model.describe()} is not equivalent to one of dot "
-                'products and softmax; that exists for similarity "dot", kernels and "neg_sq_l2" '
-                'with separation "softmax"'
-            )
-        if model.matrix is None and model.similarity == "dot":
+        if self._model.is_network and self._model.similarity == "dot":
             return self
         if self._image_cache is None:
-            if model.matrix is not None:
-                keys, beta, shifted = self._core.memory.keys(), self._beta, self._log_weights
-            else:
-                keys, beta = self._patterns, 2 * self._beta
-                shifted = squared_distance_log_weights(keys, self._beta, self._log_weights)
-            self._image_cache = Hopfield(keys, beta, log_weights=shifted, num_threads=self._threads)
+            self._image_cache = image_of(self)
         return self._image_cache
 
     def _core_of(self, dtype: npt.DTypeLike) -> Any:
@@ -255,31 +240,6 @@ class Hopfield:
             self._core64_cache = self._core_of(np.float64)
         return self._core64_cache
 
-    def _landscape(self, method: str) -> Hopfield:
-        """The network in which `method` works, or ValueError that names what stands against it."""
-        if not self._model.has_landscape:
-            raise ValueError(
-                f"{method}: does not exist for a network with {self._model.describe()}; it needs "
-                'similarity "dot", a kernel or "neg_sq_l2" with separation "softmax", and keys and '
-                "values that are the patterns themselves"
-            )
-        return self.image
-
-    def _to_image(self, flat: FloatArray) -> FloatArray:
-        """The states of `image` that belong to states of this network, Wξ for a kernel."""
-        if self._model.matrix is None:
-            return flat
-        mapped: FloatArray = self._core.memory.map(flat, self._threads)
-        return mapped
-
-    def _from_image(self, states: FloatArray) -> FloatArray:
-        """The states that the update leads to from states of `image`."""
-        if self._model.matrix is None or not len(states):
-            return np.empty((0, self._patterns.shape[1])) if not len(states) else states
-        p = self.image._core64.weights(states.astype(np.float64), self._threads)
-        averages: FloatArray = p @ self._patterns.astype(np.float64)
-        return averages
-
     def __repr__(self) -> str:
         n, d = self._patterns.shape
         options = self._model.describe()
@@ -290,16 +250,6 @@ class Hopfield:
         self, value: npt.ArrayLike, name: str = "states"
     ) -> tuple[FloatArray, tuple[int, ...]]:
         return as_states(name, value, self._patterns.shape[1], self.dtype)
-
-    def _directions(self, name: str, value: npt.ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
-        """Tangents have the dimension of states, cotangents that of values."""
-        if name != "cotangents" or self._model.values is None:
-            return self._states(value, name)
-        array = as_float_array(name, value)
-        dim = self._model.values.shape[1]
-        if array.ndim == 0 or array.shape[-1] != dim:
-            raise ValueError(f"{name}: got shape {array.shape}, need (..., {dim}), as values have")
-        return as_states(name, array, dim, self.dtype)
 
     def _apply(
         self,
@@ -393,7 +343,7 @@ class Hopfield:
     @interchange
     def jvp(self, states: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
         """Return J(ξ) t, shape (..., d), without forming J. `t` is shaped as `states`."""
-        return self._jacobian_product(states, "t", t)
+        return jvp(self, states, t)
 
     @overload
     def vjp(
@@ -434,12 +384,7 @@ class Hopfield:
         results: a few numbers for every pattern and each of up to 1,024 states at a time, about
         4 MiB or 32 N numbers, whichever is more.
         """
-        names = _variables(wrt, _VARIABLES)
-        flat, vectors, leading = self._pairs(states, "cotangents", cotangents)
-        gradients = self._gradients(self._core, flat, vectors, names)
-        if "states" in gradients:
-            gradients["states"] = gradients["states"].reshape((*leading, -1))
-        return gradients[wrt] if isinstance(wrt, str) else tuple(gradients[n] for n in names)
+        return vjp(self, states, cotangents, wrt)
 
     @overload
     def vjp_fixed_point(
@@ -494,71 +439,7 @@ class Hopfield:
         (r + u)/min|1 − λ(J)|². A dense solve for m = min(N, d) ≤ 768, O(Ndm + m³), else Lanczos,
         O(steps·Nd). Source: Bai, Kolter, Koltun, "Deep Equilibrium Models" (2019), Theorem 1.
         """
-        if not self._model.is_network:
-            raise ValueError(
-                f"vjp_fixed_point: does not exist for a network with {self._model.describe()}; it "
-                'needs similarity "dot" or "neg_sq_l2" with separation "softmax"'
-            )
-        names = _variables(wrt, _VARIABLES[1:])
-        flat, vectors, _ = self._pairs(states, "cotangents", cotangents)
-        wide = flat.astype(np.float64)
-        allowed = (
-            (1e-5 if self.dtype == np.float32 else 1e-11)
-            if tol is None
-            else as_nonnegative("tol", tol)
-        )
-        residuals = self._residuals(wide)
-        moving = residuals > allowed * np.maximum(1, np.linalg.norm(wide, axis=1))
-        if moving.any():
-            raise ValueError(
-                f"states: not fixed points at {_places(moving)}: the update moves the first by "
-                f"{residuals[moving][0]:.3g}, need at most tol·max(1, ‖ξ‖) with tol = {allowed:g}"
-            )
-        adjoints, distances = _core.solve_fixed_point_adjoint(
-            self.image._core64, wide, vectors.astype(np.float64), self._threads
-        )
-        singular = ~(distances > _SINGULAR)
-        if singular.any():
-            raise ValueError(
-                f"states: I − J is singular at {_places(singular)} (degenerate fixed points), "
-                "so they have no derivative; leave these states out"
-            )
-        gradients = {
-            name: value.astype(self.dtype)
-            for name, value in self._gradients(self._core64, wide, adjoints, names).items()
-        }
-        return gradients[wrt] if isinstance(wrt, str) else tuple(gradients[n] for n in names)
-
-    def _gradients(
-        self, core: Any, flat: FloatArray, vectors: FloatArray, names: Sequence[str]
-    ) -> dict[str, FloatArray]:
-        """The derivatives asked for, by name; that of states of shape (count, d)."""
-        # J is symmetric; the core of another model decides for itself.
-        if tuple(names) == ("states",) and self._model.is_network:
-            return {"states": core.jvp(flat, vectors, self._threads)}
-        wanted = [name in names for name in _VARIABLES]
-        values = core.vjp(flat, vectors, wanted, self._threads)
-        gradients = {n: v for n, v in zip(_VARIABLES, values, strict=True) if v is not None}
-        if "beta" in gradients:
-            gradients["beta"] = gradients["beta"].reshape(())
-        return gradients
-
-    def _pairs(
-        self, states: npt.ArrayLike, name: str, directions: npt.ArrayLike
-    ) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
-        """States and as many directions, and their leading shape."""
-        flat, leading = self._states(states)
-        vectors, same = self._directions(name, directions)
-        if leading != same:
-            raise ValueError(f"{name}: got leading shape {same}, need that of states, {leading}")
-        return flat, vectors, leading
-
-    def _jacobian_product(
-        self, states: npt.ArrayLike, name: str, directions: npt.ArrayLike
-    ) -> FloatArray:
-        flat, vectors, leading = self._pairs(states, name, directions)
-        result: FloatArray = self._core.jvp(flat, vectors, self._threads)
-        return result.reshape((*leading, -1))
+        return vjp_fixed_point(self, states, cotangents, wrt, tol)
 
     @interchange
     def retrieve(
@@ -609,26 +490,9 @@ class Hopfield:
         steps = as_integer("max_steps", max_steps, 0)
         if not self._model.is_network:
             self._core.require_square("retrieve")
-        if tol is None:
-            tolerance = 1e-6 if self.dtype == np.float32 else 1e-12
-        else:
-            tolerance = as_nonnegative("tol", tol)
-        steps, worker = min(steps, 2**62), as_executor(executor)
-        if worker is None:
-            columns = _retrieve(self, flat, steps, tolerance)
-        else:
-            size = -(-len(flat) // MOST_PARTS)
-            firsts = range(0, len(flat), size)
-            tasks = [(self, flat[first : first + size], steps, tolerance) for first in firsts]
-            parts = map_in_order(worker, _retrieve, tasks)
-            columns = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-        out, taken, converged, residual = columns
-        return Retrieval(
-            states=out.reshape((*leading, -1)),
-            steps=taken.reshape(leading),
-            converged=converged.astype(bool).reshape(leading),
-            residual=residual.reshape(leading),
-        )
+        tolerance = as_tolerance(tol, self.dtype == np.float32)
+        columns = retrieve(self, flat, min(steps, 2**62), tolerance, as_executor(executor))
+        return retrieval_of(columns, leading)
 
     @interchange
     def certify(self, states: npt.ArrayLike) -> Certificates:
@@ -654,9 +518,9 @@ class Hopfield:
             >>> int(sure.morse_index[0])
             1
         """
-        image = self._landscape("certify")
+        image = landscape_of(self, "certify")
         flat, leading = self._states(states)
-        mapped = self._to_image(flat).astype(np.float64)
+        mapped = to_image(self, flat).astype(np.float64)
         columns = _core.certify(image._core64, mapped, self._threads)
         return certificates_from(columns, leading)
 
@@ -753,35 +617,20 @@ class Hopfield:
             >>> sorted(points[points.stable].support)
             [(0,), (1,), (2,)]
         """
-        if method not in _METHODS:
-            raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
-        forms = FACE_FORMS if method == "faces" else tuple(FORMS)
-        if form not in forms:
-            raise ValueError(
-                f"form: got {form!r}, need one of {', '.join(forms)} for method {method!r}"
-            )
-        for name, value in (("certify", certify), ("symmetry", symmetry)):
-            if not isinstance(value, (bool, np.bool_)):
-                raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
-        image = self._landscape("fixed_points")
-        run = partial(
-            search,
-            image,
+        options = SearchOptions.checked(
             method,
-            certify=bool(certify),
+            certify=certify,
             form=form,
-            max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
-            max_face=None if max_face is None else as_integer("max_face", max_face, 1),
-            max_count=None if max_count is None else as_integer("max_count", max_count, 1),
-            time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
-            symmetry=bool(symmetry),
-            seed=as_integer("seed", seed, 0) % 2**64,
+            max_boxes=max_boxes,
+            max_face=max_face,
+            max_count=max_count,
+            time_limit=time_limit,
+            symmetry=symmetry,
+            seed=seed,
             progress=progress,
-            executor=as_executor(executor),
+            executor=executor,
         )
-        return in_network(run, self)
+        return in_network(partial(search, landscape_of(self, "fixed_points"), options), self)
 
     @interchange
     def follow(
@@ -839,69 +688,13 @@ class Hopfield:
             >>> round(hopfix.softmax_map.threshold(3), 6)  # the same, in closed form
             2.745644
         """
-        image = self._landscape("follow")
-        if self._model.similarity == "neg_sq_l2":
-            raise ValueError(
-                'follow: does not exist for similarity "neg_sq_l2", whose equivalent log-weights '
-                "b − β‖x‖² change with β; follow net.image to 2*beta_to with "
-                "offsets=-(net.patterns**2).sum(axis=1) / 2 instead"
-            )
-        if image is not self and fixed_points is not None:
-            given = fixed_points.states if isinstance(fixed_points, FixedPoints) else fixed_points
-            fixed_points = self._to_image(self._states(given, "fixed_points")[0])
-        target = as_positive("beta_to", beta_to)
-        if target == self._beta:
-            raise ValueError(f"beta_to: got {target:g}, the network's own beta, need another")
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
-        n = len(self._patterns)
-        a: Any = None
-        if offsets is not None:
-            a = as_vector("offsets", offsets, n, np.dtype(np.float64))
         return follow(
-            image,
-            target,
+            self,
+            beta_to,
             fixed_points,
-            terms=terms_of(image, a),
-            max_steps=min(as_integer("max_steps", max_steps, 1), 2**62),
-            time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
+            offsets=offsets,
+            max_steps=max_steps,
+            time_limit=time_limit,
             progress=progress,
-            executor=as_executor(executor),
+            executor=executor,
         )
-
-    def _residuals(self, states: FloatArray) -> npt.NDArray[np.float64]:
-        """‖f(ξ) − ξ‖₂ in double precision."""
-        if not len(states):
-            return np.empty(0)
-        wide = states.astype(np.float64, copy=False)
-        moved = self._core64.update(wide, self._threads)
-        residuals: npt.NDArray[np.float64] = np.linalg.norm(moved - wide, axis=-1)
-        return residuals
-
-
-def _retrieve(network: Hopfield, flat: FloatArray, steps: int, tol: float) -> tuple[Any, ...]:
-    """Columns of a `Retrieval`, wherever this runs."""
-    columns: tuple[Any, ...] = network._core.retrieve(flat, steps, tol, network._threads)
-    return columns
-
-
-def _variables(wrt: object, known: Sequence[str]) -> tuple[str, ...]:
-    """The names in `wrt`, a name or a sequence of distinct names, each one of `known`."""
-    names = (wrt,) if isinstance(wrt, str) else wrt
-    if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) for n in names):
-        raise TypeError(f"wrt: got {wrt!r}, need a name or a tuple of names")
-    if not names:
-        raise ValueError("wrt: got no names, need at least one")
-    for i, name in enumerate(names):
-        if name not in known:
-            raise ValueError(f"wrt: got {name!r}, need one of {', '.join(known)}")
-        if name in names[:i]:
-            raise ValueError(f"wrt: got {name!r} twice, need each name once")
-    return tuple(names)
-
-
-def _places(chosen: npt.NDArray[np.bool_]) -> str:
-    """The first few indices of the chosen states, in C order."""
-    indices = np.flatnonzero(chosen)
-    shown = ", ".join(map(str, indices[:5]))
-    return f"{shown} and {len(indices) - 5} more" if len(indices) > 5 else shown

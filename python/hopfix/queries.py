@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import (
     FloatArray,
+    as_bool,
     as_float_array,
     as_integer,
     as_nonnegative,
@@ -53,10 +54,8 @@ def random_mask(
     lost = as_real("share", share)
     if not 0 <= lost < 1:
         raise ValueError(f"share: got {lost:g}, need a number from 0 to below 1")
-    if not isinstance(rescale, (bool, np.bool_)):
-        raise TypeError(f"rescale: got {type(rescale).__name__}, need a bool")
+    factor = 1 / (1 - lost) if as_bool("rescale", rescale) else 1.0
     kept = _generator(seed).random(pixels.shape) >= lost
-    factor = 1 / (1 - lost) if rescale else 1.0
     return pixels * kept.astype(pixels.dtype) * pixels.dtype.type(factor)
 
 

@@ -42,7 +42,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray, as_float_array, as_integer, as_real, require_finite
+from hopfix._arrays import FloatArray, as_bool, as_float_array, as_integer, as_real, require_finite
 from hopfix._config import resolve_threads
 from hopfix._interchange import interchange, interchange_or
 
@@ -79,13 +79,12 @@ def as_k(value: object, count: int) -> int:
 def as_power(n: object, rectified: object) -> tuple[int, bool]:
     """Return the parameters of `polynomial`."""
     power = as_integer("n", n, 1, _LARGEST_POWER)
-    if not isinstance(rectified, (bool, np.bool_)):
-        raise TypeError(f"rectified: got {type(rectified).__name__}, need a bool")
-    if power % 2 and not rectified:
+    clipped = as_bool("rectified", rectified)
+    if power % 2 and not clipped:
         raise ValueError(
             f"n: got {power}, need an even power, or rectified=True: odd powers are negative"
         )
-    return power, bool(rectified)
+    return power, clipped
 
 
 def require_rows(shape: tuple[int, ...]) -> None:

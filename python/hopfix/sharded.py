@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +17,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import FloatArray, as_integer, as_nonnegative, as_positive, as_states
+from hopfix._arrays import FloatArray, as_integer, as_positive, as_states
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor, map_in_order
 from hopfix._npy import map_npy
+from hopfix._progress import Progress, as_progress
 from hopfix._results import Retrieval
+from hopfix._retrieval import as_tolerance, iterate, retrieval_of
 from hopfix.network import Hopfield
 
 __all__ = ["FileShard", "ShardedHopfield"]
@@ -204,7 +206,7 @@ class ShardedHopfield:
         *,
         max_steps: int = 1000,
         tol: float | None = None,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
     ) -> Retrieval:
         """Iterate every query to convergence, by plain updates.
 
@@ -227,32 +229,14 @@ class ShardedHopfield:
         """
         flat, leading = self._states(states)
         most = as_integer("max_steps", max_steps, 0)
-        default = 1e-6 if self._dtype == np.float32 else 1e-12
-        bound = default if tol is None else as_nonnegative("tol", tol)
-        current = flat.astype(self._dtype, copy=True)
-        count = len(current)
-        steps = np.zeros(count, np.int64)
-        residual, converged = np.zeros(count, self._dtype), np.zeros(count, bool)
-        open_ = np.arange(count)
-        for step in range(most + 1):
-            following = self._merged(current[open_])[0]
-            moved = np.linalg.norm(following - current[open_], axis=1)
-            scale = np.maximum(1, np.linalg.norm(current[open_], axis=1))
-            residual[open_], converged[open_] = moved, moved <= bound * scale
-            going_on = ~converged[open_]
-            open_, following = open_[going_on], following[going_on]
-            if progress is not None:
-                progress(count - len(open_), count)
-            if step == most or not len(open_):
-                break
-            current[open_] = following
-            steps[open_] += 1
-        return Retrieval(
-            states=current.reshape((*leading, self._dim)),
-            steps=steps.reshape(leading)[()],
-            converged=converged.reshape(leading)[()],
-            residual=residual.reshape(leading)[()],
-        )
+        tolerance = as_tolerance(tol, self._dtype == np.float32)
+        report = as_progress(progress)
+
+        def update(flat: FloatArray) -> FloatArray:
+            return self._merged(flat)[0]
+
+        columns, _ = iterate(update, flat, update(flat), most, tolerance, report)
+        return retrieval_of(columns, leading)
 
 
 def _shape(shard: FileShard | Hopfield) -> tuple[int, int, np.dtype[Any]]:

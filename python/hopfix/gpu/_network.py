@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
 from hopfix._arrays import as_integer, as_positive
+from hopfix._derivatives import VARIABLES, as_variables
+from hopfix._fixed_point_list import in_network
+from hopfix._progress import Progress, as_progress
 from hopfix._rebuilding import rebuild
 from hopfix._results import Retrieval
-from hopfix.fixed_points import FixedPoints, in_network
+from hopfix.fixed_points import FixedPoints
 from hopfix.gpu._namespace import (
     as_device_floats,
     device_of,
@@ -23,7 +26,7 @@ from hopfix.gpu._retrieve import retrieve, with_leading
 from hopfix.gpu._search import search
 from hopfix.gpu._similarity import similarity_of
 from hopfix.gpu._store import Store, reduce_all, row_blocks
-from hopfix.network import _VARIABLES, Hopfield, _variables
+from hopfix.network import Hopfield
 
 _DEFAULTS = {
     "values": None,
@@ -223,7 +226,7 @@ class DeviceHopfield(Hopfield):
 
     def vjp(self, states: Any, cotangents: Any, wrt: str | Sequence[str] = "states") -> Any:
         """Return derivatives of Σ c·f(ξ), as `Hopfield.vjp` does, in the same variables."""
-        names = _variables(wrt, _VARIABLES)
+        names = as_variables(wrt, VARIABLES)
         flat, vectors, leading = self._matching(states, "cotangents", cotangents)
         found = self._similarity.gradients(flat, vectors, names)
         if "states" in found:
@@ -257,7 +260,7 @@ class DeviceHopfield(Hopfield):
         max_count: int | None = None,
         time_limit: float | None = None,
         seed: int = 0,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> FixedPoints:
         """Find fixed points of every Morse index by batched Newton's method on the device.
@@ -290,8 +293,6 @@ class DeviceHopfield(Hopfield):
                 f"method: got {method!r}, need starts or faces on a device; "
                 "network.to_host().fixed_points has the others"
             )
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
         if not self._similarity.has_landscape:
             raise ValueError(
                 f'fixed_points: does not exist for similarity "{self._similarity.name}"; it needs '
@@ -307,7 +308,7 @@ class DeviceHopfield(Hopfield):
             max_count=None if max_count is None else as_integer("max_count", max_count, 1),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             seed=as_integer("seed", seed, 0) % 2**64,
-            progress=progress,
+            progress=as_progress(progress),
         )
         return in_network(run, host)
 

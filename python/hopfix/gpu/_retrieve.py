@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hopfix._arrays import as_integer, as_nonnegative
+from hopfix._arrays import as_integer
 from hopfix._results import Retrieval
+from hopfix._retrieval import as_tolerance
 from hopfix.gpu._active import Columns, iterate
 from hopfix.gpu._namespace import device_of, length, namespace_of, shaped
 
@@ -20,10 +21,7 @@ def retrieve(
     of `Hopfield.retrieve`. Queries that have stopped are laid aside, see `iterate`.
     """
     xp, most = namespace_of(states), as_integer("max_steps", max_steps, 0)
-    if tol is None:
-        tolerance = 1e-6 if states.dtype == xp.float32 else 1e-12
-    else:
-        tolerance = as_nonnegative("tol", tol)
+    tolerance = as_tolerance(tol, states.dtype == xp.float32)
 
     def advance(columns: Columns, settled: Any, step: int) -> tuple[Columns, Any]:
         current, steps, residual = columns

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix._face_search import _offsets, _seeds
+from hopfix._fixed_point_list import assemble
+from hopfix._progress import Progress
 from hopfix.faces import CriticalFaces, critical_faces
-from hopfix.fixed_points import FixedPoints, Undecided, assemble
+from hopfix.fixed_points import FixedPoints, Undecided
 from hopfix.gpu._merge import distinct, near_pairs
 from hopfix.gpu._namespace import device_of, to_host
 from hopfix.gpu._newton import Hull, hull_of, newton
@@ -51,7 +53,7 @@ def search(
     max_count: int | None,
     time_limit: float | None,
     seed: int,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> FixedPoints:
     """Find fixed points from starts, in double precision; arguments are checked by the network.
 
