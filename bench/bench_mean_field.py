@@ -18,7 +18,7 @@ import numpy as np
 
 import hopfix
 from hopfix import _core
-from hopfix.mean_field import AttentionMeanField, _model
+from hopfix.mean_field import AttentionMeanField, _published, _trajectories
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import naive_attention
@@ -46,14 +46,14 @@ def step_time(model, count, steps):
     parameters = model._parameters(count)
 
     def run():
-        model._simulate(start, steps, steps, NOTHING, None, parameters)
+        _trajectories.simulate(model, start, steps, steps, NOTHING, None, parameters)
 
     return seconds(run, 7) / steps / count
 
 
 def naive_step(model, steps):
-    weights = [np.array(w, float) for w in _model._PAPER_SEGMENTS]
-    positions = [np.array(p, float) for p in _model._PAPER_POSITIONS]
+    weights = [np.array(w, float) for w in _published.SEGMENTS]
+    positions = [np.array(p, float) for p in _published.POSITIONS]
     options = {"shares": np.full(3, 1 / 3), "beta": model.beta, "gamma": model.gamma}
     options |= {"context": 4, "weight": 0.02, "positions": positions, "token": np.ones(3)}
     return seconds(lambda: naive_attention.simulate(weights, **options, steps=steps), 5) / steps

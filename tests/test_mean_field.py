@@ -313,6 +313,10 @@ def test_exponents_of_a_fixed_point_are_its_eigenvalues():
             "got 2 to 2, need 0 to 1",
         ),
         (lambda m: m.with_parameters(beta=-1), ValueError, "beta: got -1"),
+        (lambda m: m.simulate(5, progress=3), TypeError, "progress: got int"),
+        (lambda m: m.lyapunov(500, progress="x"), TypeError, "progress: got str"),
+        (lambda m: m.bifurcation([1.0], 5, 1, progress=3), TypeError, "progress: got int"),
+        (lambda m: m.network(10).simulate(5, progress=3), TypeError, "progress: got int"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +11,10 @@ import numpy.typing as npt
 from hopfix._arrays import as_float_array, as_integer, as_real, require_finite
 from hopfix.mean_field._results import Array
 
+if TYPE_CHECKING:
+    from hopfix.mean_field._model import AttentionMeanField
+
 _MATRICES = ("output", "value", "query", "key")
-
-
-def odd_subsets(features: int) -> list[tuple[int, ...]]:
-    """The sets of an odd number of features, by size, then lexicographically."""
-    return [
-        subset
-        for size in range(1, features + 1, 2)
-        for subset in combinations(range(features), size)
-    ]
-
-
-def sign_patterns(features: int) -> Array:
-    """(2^(M−1), M) all signs with the first +1."""
-    numbers = np.arange(2 ** (features - 1))[:, None] >> np.arange(features - 1)
-    signs = 1.0 - 2.0 * (numbers & 1)
-    return np.concatenate([np.ones((len(signs), 1)), signs], axis=1)
 
 
 def as_matrices(given: Sequence[npt.ArrayLike]) -> list[Array]:
@@ -98,20 +85,19 @@ def as_steps(steps: int, discard: int) -> tuple[int, int]:
 
 
 def as_parameters(
+    model: AttentionMeanField,
     betas: npt.ArrayLike,
     gammas: npt.ArrayLike | None,
     position_weights: npt.ArrayLike | None,
-    gamma: float,
-    position_weight: float,
 ) -> Array:
-    """Parameters (3, n) of a sweep; `gamma` and `position_weight` stand for what is not given."""
+    """Parameters (3, n) of a sweep; those of the model stand for what is not given."""
     rows = [as_float_array("betas", betas).astype(np.float64)]
     shape = rows[0].shape
     if len(shape) != 1 or shape[0] == 0:
         raise ValueError(f"betas: got shape {shape}, need (n,) with n >= 1")
     for name, given, default in (
-        ("gammas", gammas, gamma),
-        ("position_weights", position_weights, position_weight),
+        ("gammas", gammas, model.gamma),
+        ("position_weights", position_weights, model.position_weight),
     ):
         row = np.full(shape, default) if given is None else as_float_array(name, given)
         if row.shape != shape:
@@ -126,5 +112,10 @@ def as_parameters(
     if not ((rows[2] >= 0) & (rows[2] <= 1)).all():
         raise ValueError(
             f"position_weights: got {rows[2].min():g} to {rows[2].max():g}, need 0 to 1"
+        )
+    if rows[2].any() and not model._system.has_positions:
+        raise ValueError(
+            f"position_weights: got up to {rows[2].max():g}, need 0: the network has "
+            "no position units, make one with positions"
         )
     return np.stack(rows)

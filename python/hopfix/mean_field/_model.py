@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -13,17 +13,18 @@ from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor
+from hopfix._progress import Progress, as_progress
 from hopfix.mean_field._columns import (
     as_class_weights,
     as_matrices,
     as_parameters,
     as_position_weight,
     as_steps,
-    odd_subsets,
     position_fields,
-    sign_patterns,
 )
+from hopfix.mean_field._correlations import classes_of
 from hopfix.mean_field._network import AttentionNetwork
+from hopfix.mean_field._published import POSITIONS, SEGMENTS
 from hopfix.mean_field._results import (
     Array,
     Bifurcation,
@@ -31,26 +32,10 @@ from hopfix.mean_field._results import (
     Sensitivities,
     Simulation,
     State,
-    states_from,
 )
-from hopfix.mean_field._sweep import BATCHES, SHORTEST, SweepOptions, bifurcation
+from hopfix.mean_field._sweep import SweepOptions, bifurcation
 from hopfix.mean_field._system import System, sensitivities
-
-Progress = Callable[[int, int], object]
-
-# The weights of the published figures: signs on three equal segments, and position columns.
-_PAPER_SEGMENTS = (
-    ((-1, 1, 1), (-1, 1, -1), (1, 1, 1)),
-    ((-1, 1, -1), (-1, -1, 1), (-1, 1, 1)),
-    ((1, -1, -1), (-1, -1, -1), (1, -1, 1)),
-    ((-1, -1, -1), (-1, -1, 1), (-1, 1, -1)),
-)
-_PAPER_POSITIONS = (
-    ((-1, -1), (1, -1), (1, 1)),
-    ((-1, -1), (1, -1), (-1, 1)),
-    ((1, -1), (1, 1), (-1, -1)),
-    ((-1, -1), (-1, -1), (-1, 1)),
-)
+from hopfix.mean_field._trajectories import lyapunov_exponents, simulate
 
 
 class AttentionMeanField:
@@ -176,21 +161,12 @@ class AttentionMeanField:
         The columns of the result, for a first token, are the 2^(M−1) signs σ of the output weights
         with σ_1 = 1.
         """
-        tables = as_matrices((output, value, query, key))
-        rows, features = tables[0].shape
-        if features > 24 or rows != 2 ** (features - 1):
-            raise ValueError(
-                f"output: got shape {tables[0].shape}, need (2^(M−1), M): a row for every odd set"
-            )
-        signs = sign_patterns(features)
-        products = np.stack([signs[:, list(s)].prod(axis=1) for s in odd_subsets(features)], axis=1)
-        share = 1 / len(signs)
-        readouts = np.stack([(products @ table).T * share for table in tables])
+        signs, readouts, shares = classes_of(as_matrices((output, value, query, key)))
         model = cls.__new__(cls)
         model._set(
             signs,
             readouts,
-            np.full(len(signs), share),
+            shares,
             beta=beta,
             gamma=gamma,
             context=context,
@@ -205,12 +181,12 @@ class AttentionMeanField:
     def paper(cls, beta: float, *, num_threads: int | None = None) -> AttentionMeanField:
         """Make the network of the published figures: M = 3, L = 4, ε = 0.02, γ = 220, n = 2."""
         return cls(
-            *_PAPER_SEGMENTS,
+            *SEGMENTS,
             beta=beta,
             gamma=220.0,
             context=4,
             position_weight=0.02,
-            positions=_PAPER_POSITIONS,
+            positions=POSITIONS,
             num_threads=num_threads,
         )
 
@@ -318,7 +294,7 @@ class AttentionMeanField:
 
     def step(self, state: State) -> State:
         """Return the `State` one step later, for any state that can be continued."""
-        return self._simulate([state], 1, 1, _core.AttentionOutput.nothing, None)[1][0]
+        return simulate(self, [state], 1, 1, _core.AttentionOutput.nothing, None)[1][0]
 
     def simulate(
         self,
@@ -345,9 +321,8 @@ class AttentionMeanField:
         """
         count, dropped = as_steps(steps, discard)
         begin = self.first_token() if start is None else start
-        rows, ends = self._simulate(
-            [begin], count, dropped, _core.AttentionOutput.everything, progress
-        )
+        everything = _core.AttentionOutput.everything
+        rows, ends = simulate(self, [begin], count, dropped, everything, as_progress(progress))
         return Simulation.from_columns(rows[0], ends[0])
 
     def jacobian(self, state: State) -> Array:
@@ -399,14 +374,9 @@ class AttentionMeanField:
         the means of 32 batches and hold where batches are longer than correlations.
         """
         total, dropped = as_steps(steps, steps // 5 if discard is None else discard)
-        least = max(dropped, self._context)
         begin = self.first_token() if start is None else start
         wanted = self._exponents_wanted(count)
-        if total < least + SHORTEST:
-            raise ValueError(f"steps: got {total}, need at least {least + SHORTEST}")
-        _, ends = self._simulate([begin], least, least, _core.AttentionOutput.nothing, None)
-        batches, last = self._exponents(self._parameters(1), ends, total - least, wanted, progress)
-        return LyapunovExponents.from_batches(batches[0], last[0])
+        return lyapunov_exponents(self, begin, total, dropped, wanted, as_progress(progress))
 
     def bifurcation(
         self,
@@ -449,23 +419,8 @@ class AttentionMeanField:
         """
         worker = as_executor(executor)
         options = SweepOptions(*as_steps(steps, discard), self._exponents_wanted(count, lyapunov))
-        parameters = self._sweep(betas, gammas, position_weights)
-        return bifurcation(self, parameters, options, start, progress, worker)
-
-    def _sweep(
-        self,
-        betas: npt.ArrayLike,
-        gammas: npt.ArrayLike | None,
-        position_weights: npt.ArrayLike | None,
-    ) -> Array:
-        """Parameters (3, n), checked."""
-        parameters = as_parameters(betas, gammas, position_weights, self._gamma, self._weight)
-        if parameters[2].any() and not self._system.has_positions:
-            raise ValueError(
-                f"position_weights: got up to {parameters[2].max():g}, need 0: the network has "
-                "no position units, make one with positions"
-            )
-        return parameters
+        parameters = as_parameters(self, betas, gammas, position_weights)
+        return bifurcation(self, parameters, options, start, as_progress(progress), worker)
 
     def _parameters(self, count: int) -> Array:
         return np.repeat([[self._beta], [self._gamma], [self._weight]], count, axis=1)
@@ -474,53 +429,3 @@ class AttentionMeanField:
         size = self._context * self.features
         wanted = size if count is None else as_integer("count", count, 1, size)
         return wanted if lyapunov else 0
-
-    def _simulate(
-        self,
-        starts: Sequence[State],
-        steps: int,
-        discard: int,
-        what: Any,
-        progress: Progress | None,
-        parameters: Array | None = None,
-    ) -> tuple[Array, tuple[State, ...]]:
-        attention, tokens = self._system.window(starts)
-        rows, (last, position) = _core.simulate_attention(
-            self._system.core,
-            self._parameters(len(starts)) if parameters is None else parameters,
-            attention,
-            tokens,
-            starts[0].position,
-            steps,
-            discard,
-            what,
-            progress,
-            self._threads,
-        )
-        full = last.shape[1] == self._context
-        given = None if full else np.stack([np.asarray(start.token) for start in starts])
-        return rows, states_from(last, position, given)
-
-    def _exponents(
-        self,
-        parameters: Array,
-        starts: Sequence[State],
-        steps: int,
-        count: int,
-        progress: Progress | None,
-    ) -> tuple[Array, tuple[State, ...]]:
-        attention, _ = self._system.window(starts)
-        warmup = max(1, steps // 10)
-        batches, (last, position) = _core.attention_exponents(
-            self._system.core,
-            parameters,
-            attention,
-            starts[0].position,
-            warmup,
-            steps - warmup,
-            BATCHES,
-            count,
-            progress,
-            self._threads,
-        )
-        return batches, states_from(last, position, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, require_finite
+from hopfix._progress import Progress, as_progress
 from hopfix.mean_field._results import Array, Simulation, State
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class AttentionNetwork:
         steps: int,
         start: State | None = None,
         *,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
     ) -> Simulation:
         """Draw `steps` tokens.
 
@@ -100,7 +100,7 @@ class AttentionNetwork:
             self._seed,
             memory,
             count,
-            progress,
+            as_progress(progress),
             self._threads,
         )
         state = NetworkState(attention, position, None, values, keys, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,15 @@ from hopfix import _core
 from hopfix._arrays import as_integer
 from hopfix._executor import MOST_PARTS, map_in_order
 from hopfix._files import open_archive, replace_archive
+from hopfix._progress import Progress, as_progress
 from hopfix.mean_field._attractors import forcing_period
-from hopfix.mean_field._columns import as_steps
+from hopfix.mean_field._columns import as_parameters, as_steps
 from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
+from hopfix.mean_field._trajectories import SHORTEST, exponents, simulate
 
 if TYPE_CHECKING:
     from hopfix.mean_field._model import AttentionMeanField
 
-Progress = Callable[[int, int], object]
-
-BATCHES = 32
-# Of them exponents are averaged over, and a tenth more lets the tangents turn.
-SHORTEST = 2 * BATCHES
 _FORMAT = 1
 
 
@@ -45,7 +42,7 @@ def published_start(model: AttentionMeanField, parameters: Array, steps: int) ->
     at = int(np.argmax(parameters[0]))
     one = np.ascontiguousarray(parameters[:, at : at + 1])
     nothing = _core.AttentionOutput.nothing
-    _, ends = model._simulate([model.first_token()], steps, steps, nothing, None, one)
+    _, ends = simulate(model, [model.first_token()], steps, steps, nothing, None, one)
     return ends[0]
 
 
@@ -106,30 +103,30 @@ def _here(
     middle: Any = [begin] * parameters.shape[1]
     nothing = _core.AttentionOutput.nothing
     if discard:
-        _, middle = model._simulate(middle, discard, discard, nothing, progress, parameters)
-    exponents = error = None
+        _, middle = simulate(model, middle, discard, discard, nothing, progress, parameters)
+    means = error = None
     if wanted:
         full = middle
         missing = max(0, model.context - len(middle[0].attention))
         if missing:
-            _, full = model._simulate(middle, missing, missing, nothing, None, parameters)
+            _, full = simulate(model, middle, missing, missing, nothing, None, parameters)
         length = steps - max(discard, model.context)
-        batches, _ = model._exponents(parameters, full, length, wanted, progress)
-        exponents, error = mean_and_error(batches)
-        order = np.argsort(-exponents, axis=1, kind="stable")
-        exponents = np.take_along_axis(exponents, order, 1)
+        batches, _ = exponents(model, parameters, full, length, wanted, progress)
+        means, error = mean_and_error(batches)
+        order = np.argsort(-means, axis=1, kind="stable")
+        means = np.take_along_axis(means, order, 1)
         error = np.take_along_axis(error, order, 1)
     ends = middle
     values = np.empty((parameters.shape[1], 0, model.features))
     if steps > discard:
         output = _core.AttentionOutput.semantic_output
-        values, ends = model._simulate(middle, steps - discard, 0, output, progress, parameters)
+        values, ends = simulate(model, middle, steps - discard, 0, output, progress, parameters)
     return Bifurcation(
         betas=parameters[0],
         gammas=parameters[1],
         position_weights=parameters[2],
         values=values,
-        exponents=exponents,
+        exponents=means,
         error=error,
         final_states=tuple(ends),
         forcing_period=forcing_period(model),
@@ -208,10 +205,10 @@ def sweep(
         KeyboardInterrupt: Ctrl-C; the shards done are kept.
     """
     options = SweepOptions(*as_steps(steps, discard), model._exponents_wanted(count, lyapunov))
-    parameters = model._sweep(betas, gammas, position_weights)
+    parameters = as_parameters(model, betas, gammas, position_weights)
     size, folder = as_integer("shard", shard, 1), Path(directory)
+    total, report = parameters.shape[1], as_progress(progress)
     folder.mkdir(parents=True, exist_ok=True)
-    total = parameters.shape[1]
     paths = []
     begin = start
     for first in range(0, total, size):
@@ -229,8 +226,8 @@ def sweep(
             if begin is None:
                 begin = published_start(model, parameters, options.steps)
             _save(bifurcation(model, part, options, begin, None), key, path)
-        if progress:
-            progress(min(first + size, total), total)
+        if report is not None:
+            report(min(first + size, total), total)
     return Sweep(parameters[0], parameters[1], parameters[2], tuple(paths))
 
 
