@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
 
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
@@ -47,11 +48,15 @@ def require_finite(name: str, array: FloatArray) -> None:
         )
 
 
+def read_only(array: Array) -> Array:
+    """Return the same array, which can no longer be written to."""
+    array.flags.writeable = False
+    return array
+
+
 def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return a read-only, contiguous copy of a pattern matrix (N, d) with N, d >= 1."""
-    copy = np.array(as_pattern_rows(name, value), order="C", copy=True)
-    copy.flags.writeable = False
-    return copy
+    return read_only(np.array(as_pattern_rows(name, value), order="C", copy=True))
 
 
 def as_pattern_rows(name: str, value: npt.ArrayLike) -> FloatArray:
@@ -97,8 +102,7 @@ def as_vector(
     with np.errstate(over="ignore"):
         array = np.array(array, dtype=dtype, order="C", copy=True)
     require_finite(name, array)
-    array.flags.writeable = False
-    return array
+    return read_only(array)
 
 
 def as_real(name: str, value: object) -> float:

@@ -20,6 +20,7 @@ from hopfix._arrays import (
     as_bool,
     as_float_array,
     as_real,
+    read_only,
     require_finite,
 )
 from hopfix._memory import MemoryCore
@@ -198,8 +199,7 @@ def _frozen(name: str, array: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     with np.errstate(over="ignore"):
         copy = np.array(array, dtype=dtype, order="C", copy=True)
     require_finite(name, copy)
-    copy.flags.writeable = False
-    return copy
+    return read_only(copy)
 
 
 def _as_separation(value: Any, n: int) -> tuple[str | tuple[Any, ...], Any]:

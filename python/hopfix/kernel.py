@@ -31,35 +31,28 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hopfix import _core
+from hopfix import _core, _kernel_files
 from hopfix._arrays import (
     FloatArray,
-    as_float_array,
+    as_bool,
     as_integer,
     as_nonnegative,
-    as_pattern_rows,
     as_positive,
     as_states,
-    require_finite,
+    read_only,
 )
 from hopfix._config import resolve_threads
-from hopfix._files import open_archive, replace_archive
 from hopfix._interchange import interchange
-from hopfix._layout import require_layout
-from hopfix._limits import require_memory
-from hopfix._progress import Progress
+from hopfix._kernel_arguments import Kind, as_kind, as_matrix, as_pattern_pairs, no_feature
+from hopfix._kernel_training import batches, step_lengths, tolerance, training_start
+from hopfix._progress import Progress, as_progress
 
 __all__ = ["SeparationKernel", "separation_gradient", "separation_loss"]
-
-Kind: TypeAlias = Literal["average", "maximum", "layer"]
-
-_FORMAT = 1
-_RATES = {"average": 1.0, "maximum": 10.0, "layer": 1.0}  # as published; "layer" as "average"
 
 
 class SeparationKernel:
@@ -138,19 +131,19 @@ class SeparationKernel:
         num_threads: int | None = None,
     ) -> None:
         self.n_features = None if n_features is None else as_integer("n_features", n_features, 1)
-        self.kind: Kind = _as_kind(kind)
+        self.kind: Kind = as_kind(kind)
         self.t = as_positive("t", t)
         self.steps = as_integer("steps", steps, 0, 2**31)
         self.learning_rate = (
             None if learning_rate is None else as_positive("learning_rate", learning_rate)
         )
-        self.faithful = _as_bool("faithful", faithful)
+        self.faithful = as_bool("faithful", faithful)
         self.seed = None if seed is None else as_integer("seed", seed, 0)
-        self.normalize = _as_bool("normalize", normalize)
+        self.normalize = as_bool("normalize", normalize)
         self.normalize_rows = (
             not self.faithful
             if normalize_rows is None
-            else _as_bool("normalize_rows", normalize_rows)
+            else as_bool("normalize_rows", normalize_rows)
         )
         self.batch_size = None if batch_size is None else as_integer("batch_size", batch_size, 2)
         self.tol = None if tol is None else as_nonnegative("tol", tol)
@@ -190,25 +183,23 @@ class SeparationKernel:
             RuntimeWarning: the descent diverged; or the loss, of features of any length, has no
                 minimum and fell until the steps were used up ("average", "maximum").
         """
-        rows = _as_pattern_pairs(patterns)
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {type(progress).__name__}, need a callable or None")
+        rows = as_pattern_pairs(patterns)
         limit = math.inf if time_limit is None else as_positive("time_limit", time_limit)
         rng = np.random.default_rng(self.seed)
         found, interruption = _core.fit_separation_kernel(
             rows,
-            self._start(rows, start, rng),
+            training_start(self, rows, start, rng),
             self._loss(),
             self.steps,
-            self._rates(),
-            self._batches(len(rows), rng),
-            self._tolerance(rows.dtype),
+            step_lengths(self),
+            batches(self, len(rows), rng),
+            tolerance(self, rows.dtype),
             limit,
-            progress,
+            as_progress(progress),
             self._threads,
         )
         if found["fault"] >= 0:
-            raise _no_feature("start", found["fault"], rows)
+            raise no_feature("start", found["fault"], rows)
         self._set(found, rows, interruption is not None)
         if interruption is not None:
             interruption.partial = self  # type: ignore[attr-defined]
@@ -242,18 +233,8 @@ class SeparationKernel:
             OSError: it cannot be written; a file that was there before is left as it was.
             ValueError: `fit` has not been called.
         """
-        arrays: dict[str, Any] = {
-            "separation_kernel": np.int64(_FORMAT),
-            "matrix": self._fitted(),
-            "loss_history": self.loss_history,
-            "convergence": np.array(self.convergence),
-            "loss": np.float64(self.loss),
-            "kind": np.array(self.kind),
-        }
-        for name in _NUMBERS:
-            value = getattr(self, name)
-            arrays[name] = np.array([] if value is None else [value])
-        replace_archive(path, arrays)
+        self._fitted()
+        _kernel_files.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SeparationKernel:
@@ -263,16 +244,7 @@ class SeparationKernel:
             OSError: the file cannot be opened.
             ValueError: it is of another kind or damaged, naming the path.
         """
-        with open_archive(path, _FORMAT, "SeparationKernel.save", key="separation_kernel") as data:
-            require_layout(data, _LAYOUT)
-            numbers = {name: data[name].tolist() for name in _NUMBERS}
-            options: dict[str, Any] = {k: v[0] if v else None for k, v in numbers.items()}
-            kernel = cls(kind=_as_kind(str(data["kind"])), **options)
-            kernel.matrix = _read_only(as_pattern_rows("matrix", data["matrix"]))
-            kernel.loss_history = _read_only(data["loss_history"])
-            kernel.convergence = str(data["convergence"])
-            kernel.loss = float(data["loss"])
-            return kernel
+        return _kernel_files.load(path, cls)
 
     def __repr__(self) -> str:
         notes = [f"kind={self.kind!r}", f"t={self.t:g}"]
@@ -293,69 +265,17 @@ class SeparationKernel:
     def _loss(self) -> _core.SeparationLoss:
         return _core.SeparationLoss(self.kind, self.t, self.normalize)
 
-    def _tolerance(self, dtype: np.dtype[Any]) -> float:
-        if self.tol is not None:
-            return self.tol
-        return 1e-4 if dtype == np.float32 else 1e-6
-
-    def _start(
-        self, rows: FloatArray, start: npt.ArrayLike | None, rng: np.random.Generator
-    ) -> FloatArray:
-        d = rows.shape[1]
-        if start is None:
-            shape = (d if self.n_features is None else self.n_features, d)
-            require_memory("n_features", shape, rows.dtype, "take fewer features")
-            return rng.standard_normal(shape, dtype=rows.dtype.type)
-        return np.array(_as_matrix("start", start, rows, self.n_features))  # it becomes the matrix
-
-    def _rates(self) -> list[float]:
-        """Return the step lengths of plain descent; none: line searches."""
-        if not self.faithful:
-            return [] if self.learning_rate is None else [self.learning_rate] * self.steps
-        rate = _RATES[self.kind] if self.learning_rate is None else self.learning_rate
-        rates = []
-        for i in range(self.steps):
-            rates.append(rate)
-            rate /= 1.0 if self.kind == "maximum" else math.sqrt(i + 1)
-        return rates
-
-    def _batches(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Return (steps, batch_size) rows, empty for all patterns at every step."""
-        size = self.batch_size
-        if size is None:
-            return np.empty(0, np.int64)
-        if size > count:
-            raise ValueError(f"batch_size: got {size}, need at most the {count} patterns")
-        rounds = -(-self.steps // (count // size))
-        drawn = [rng.permutation(count)[: count // size * size] for _ in range(rounds)]
-        return np.concatenate([np.empty(0, np.int64), *drawn])[: self.steps * size]
-
     def _set(self, found: dict[str, Any], rows: FloatArray, interrupted: bool) -> None:
         matrix: FloatArray = found["matrix"]
         if self.normalize_rows:
             norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
             matrix /= np.where(norms > 0, norms, 1).astype(matrix.dtype)[:, None]
-        self.matrix = _read_only(matrix)
-        self.loss_history = _read_only(found["losses"])
+        self.matrix = read_only(matrix)
+        self.loss_history = read_only(found["losses"])
         self.convergence = found["end"]
         self.loss = math.nan
         if not interrupted:
             self.loss = _core.separation_loss(rows, matrix, self._loss(), False, self._threads)[0]
-
-
-_LAYOUT = {"matrix": "f D d", "loss_history": "f ?", "convergence": "U", "loss": "f", "kind": "U"}
-_NUMBERS = (
-    "n_features",
-    "t",
-    "steps",
-    "learning_rate",
-    "faithful",
-    "seed",
-    "normalize",
-    "normalize_rows",
-    "batch_size",
-    "tol",
-)
 
 
 @interchange
@@ -423,68 +343,12 @@ def _evaluate(
     wants_gradient: bool,
     num_threads: int | None,
 ) -> tuple[float, Any]:
-    rows = _as_pattern_pairs(patterns)
-    w = _as_matrix("matrix", matrix, rows, None)
-    rule = _core.SeparationLoss(
-        _as_kind(kind), as_positive("t", t), _as_bool("normalize", normalize)
-    )
+    rows = as_pattern_pairs(patterns)
+    w = as_matrix("matrix", matrix, rows, None)
+    rule = _core.SeparationLoss(as_kind(kind), as_positive("t", t), as_bool("normalize", normalize))
     loss, gradient, fault = _core.separation_loss(
         rows, w, rule, wants_gradient, resolve_threads(num_threads)
     )
     if fault >= 0:
-        raise _no_feature("matrix", fault, rows)
+        raise no_feature("matrix", fault, rows)
     return loss, gradient
-
-
-def _no_feature(name: str, row: int, patterns: FloatArray) -> ValueError:
-    if not patterns[row].any():
-        return ValueError(
-            f"patterns: row {row} is zero, its feature cannot be normalised; use normalize=False"
-        )
-    return ValueError(
-        f"{name}: the feature of pattern {row} is zero or overflows in {patterns.dtype}"
-    )
-
-
-def _as_pattern_pairs(value: npt.ArrayLike) -> FloatArray:
-    rows = as_pattern_rows("patterns", value)
-    if len(rows) < 2:
-        raise ValueError("patterns: got 1 pattern, need at least 2: the loss is over pairs")
-    return rows
-
-
-def _as_matrix(
-    name: str, value: npt.ArrayLike, rows: FloatArray, n_features: int | None
-) -> FloatArray:
-    array = as_float_array(name, value)
-    d = rows.shape[1]
-    wanted = "D" if n_features is None else str(n_features)
-    fits = array.ndim == 2 and array.size > 0 and array.shape[1] == d
-    if not fits or n_features not in (None, len(array)):
-        raise ValueError(f"{name}: got shape {array.shape}, need ({wanted}, {d})")
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype=rows.dtype)
-    require_finite(name, array)
-    return array
-
-
-def _as_kind(value: object) -> Kind:
-    kinds = get_args(Kind)
-    if not isinstance(value, str):
-        raise TypeError(f"kind: got {type(value).__name__}, need one of {kinds}")
-    for kind in kinds:
-        if value == kind:
-            found: Kind = kind
-            return found
-    raise ValueError(f"kind: got {value!r}, need one of {kinds}")
-
-
-def _as_bool(name: str, value: object) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
-    return bool(value)
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.flags.writeable = False
-    return array

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hopfix._arrays import as_integer, as_positive, as_real
+from hopfix._arrays import as_bool, as_integer, as_positive, as_real
 from hopfix.torch._operators import to_convergence
 
 __all__ = [
@@ -91,12 +91,6 @@ def sizes_of(**sizes: Any) -> dict[str, int | None]:
     return {
         name: None if size is None else as_integer(name, size, 1) for name, size in sizes.items()
     }
-
-
-def as_bool(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: got {type(value).__name__}, need a bool")
-    return value
 
 
 def as_probability(name: str, value: Any) -> float:
