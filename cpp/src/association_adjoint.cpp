@@ -11,10 +11,10 @@
 // Queries of a head are taken in chunks, the sums over which are formed by chunks and in their
 // order.
 #include <atomic>
-#include <cmath>
 #include <utility>
 #include <vector>
 
+#include "association_fixed_points.hpp"
 #include "association_tiles.hpp"
 
 namespace hopfix {
@@ -22,50 +22,17 @@ namespace hopfix {
 namespace {
 
 using kernels::AssociationCotangents;
-using kernels::Panels;
 
 constexpr std::ptrdiff_t kChunk = 512;
-
-// Rows as panels, in memory of their own.
-template <class T>
-struct PanelRows {
-  AlignedArray<T> memory;
-  std::ptrdiff_t stride = 0, count = 0, columns = 0;
-
-  void reserve(std::ptrdiff_t rows, std::ptrdiff_t dim) {
-    const std::ptrdiff_t vector = association_kernels(T())[0].vector;
-    columns = dim <= vector ? vector : 2 * vector;
-    stride = rows;
-    count = divide_up(dim, columns);
-    memory.reserve(count * rows * columns + kernels::kTileSlack);
-  }
-  void clear() { std::fill_n(memory.data(), count * stride * columns, T(0)); }
-  Panels<T> view() { return {memory.data(), stride, count, columns}; }
-  Panels<const T> const_view() const { return {memory.data(), stride, count, columns}; }
-
-  // Row i becomes factor * rows[i], for `used` rows of `dim` numbers.
-  void fill(const T* rows, std::ptrdiff_t used, std::ptrdiff_t dim, T factor) {
-    reserve(used, dim);
-    if (dim % columns != 0) clear();
-    for (std::ptrdiff_t j = 0; j < count; ++j)
-      copy_rows(rows + j * columns, dim, used, std::min(columns, dim - j * columns), factor,
-                memory.data() + j * stride * columns, columns);
-  }
-
-  void unpack(std::ptrdiff_t dim, T* rows, std::ptrdiff_t row_stride) const {
-    for (std::ptrdiff_t j = 0; j < count; ++j)
-      copy_rows(memory.data() + j * stride * columns, columns, stride,
-                std::min(columns, dim - j * columns), T(1), rows + j * columns, row_stride);
-  }
-};
 
 template <class T>
 struct AdjointWorkspace {
   AlignedArray<T> patterns, values, rows, tile, cotangent_tile, bias, bias_rows, state_gradient;
   AlignedArray<T> lanes;  // log sums, and products of cotangents and averages
-  AlignedArray<T> scratch, weights, scores, sums, mean, residual, direction, product, solution;
+  AlignedArray<T> scratch;
   AlignedArray<T> states, cotangents, state_cotangents, products;  // rows
   AlignedArray<T> mapped, map_cotangent;
+  FixedPointWorkspace<T> fixed_points;
   PanelRows<T> query_panels, cotangent_panels, pattern_gradient, value_gradient;
 };
 
@@ -364,172 +331,16 @@ class AssociationAdjointPass {
 
   // Replaces the cotangents of the fixed points by those of the map that they are fixed points of.
   void through_fixed_point(const TileAt& at, Workspace& w) {
-    FixedPointSystem system(*this, at, w);
-    singular_ += system.solve();
+    AssociationFixedPoints<T> points(at.block, at.shape, at.count, in_.beta[at.h],
+                                     average_at(at, 0, 1), w.fixed_points);
+    singular_ += points.solve(w.state_cotangents.data());
     std::fill_n(w.lanes.data(), 2 * at.shape.tile->width, T(0));
-    const std::vector<T> averages = system.averages();
+    const std::vector<T> averages = points.averages();
     for (std::ptrdiff_t i = 0; i < at.count; ++i)
       load(at, i, 1, w.state_cotangents.data() + i * s_.dim, s_.dim, averages.data() + i * s_.dim,
            w);
     step(at, with_patterns_as_values(at.block), w.pattern_gradient, w);
   }
-
-  // (I - J) lambda = c for every lane of a tile, c and then lambda in state_cotangents.
-  class FixedPointSystem {
-   public:
-    FixedPointSystem(const AssociationAdjointPass& pass, const TileAt& at, Workspace& w)
-        : s_(pass.s_), at_(at), w_(w), lanes_(at.shape.lanes()), beta_(pass.in_.beta[at.h]) {
-      const TileKernels<T>& tile = *at.shape.tile;
-      const std::ptrdiff_t size = s_.dim * lanes_ + kernels::kTileSlack;
-      for (AlignedArray<T>* array : {&w.mean, &w.residual, &w.direction, &w.product, &w.solution})
-        array->reserve(size);
-      w.weights.reserve(score_size(at.shape, s_.patterns));
-      w.scores.reserve(score_size(at.shape, s_.patterns));
-      w.sums.reserve(2 * tile.width);
-      for (std::ptrdiff_t i = 0; i < at.count; ++i)
-        std::copy_n(pass.average_at(at, i, 1), s_.dim, w.states.data() + i * s_.dim);
-      pack_rows(tile, w.states.data(), s_.dim, at.count, s_.dim, beta_, w.rows, w.tile);
-      at.shape.association->probabilities(at.block, w.tile.data(), w.weights.data(), w.sums.data(),
-                                          w.sums.data() + tile.width);
-      at.shape.association->mix(at.block, w.weights.data(), w.mean.data());
-    }
-
-    // f at the states, count x dim.
-    std::vector<T> averages() const { return rows_of(w_.mean); }
-
-    // Returns the number of lanes whose system is singular.
-    std::int64_t solve() {
-      const std::vector<bool> solved = conjugate_gradients();
-      std::int64_t singular = 0;
-      const std::vector<T> rows = rows_of(w_.solution);
-      for (std::ptrdiff_t i = 0; i < at_.count; ++i) {
-        T* c = w_.state_cotangents.data() + i * s_.dim;
-        if (solved[static_cast<std::size_t>(i)])
-          std::copy_n(rows.data() + i * s_.dim, s_.dim, c);
-        else if (!solve_dense(i, c))
-          ++singular;
-      }
-      return singular;
-    }
-
-   private:
-    static constexpr double kTolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
-    static constexpr double kSingular = sizeof(T) == 4 ? 1e-6 : 1e-12;
-
-    std::vector<T> rows_of(const AlignedArray<T>& tile) const {
-      std::vector<T> rows(static_cast<std::size_t>(at_.count * s_.dim));
-      for (std::ptrdiff_t i = 0; i < at_.count; ++i)
-        for (std::ptrdiff_t k = 0; k < s_.dim; ++k)
-          rows[static_cast<std::size_t>(i * s_.dim + k)] = tile[k * lanes_ + i];
-      return rows;
-    }
-
-    // Of two tiles, for every lane.
-    std::vector<double> products(const AlignedArray<T>& a, const AlignedArray<T>& b) const {
-      std::vector<double> sums(static_cast<std::size_t>(lanes_));
-      for (std::ptrdiff_t k = 0; k < s_.dim; ++k)
-        for (std::ptrdiff_t l = 0; l < lanes_; ++l)
-          sums[static_cast<std::size_t>(l)] +=
-              static_cast<double>(a[k * lanes_ + l]) * static_cast<double>(b[k * lanes_ + l]);
-      return sums;
-    }
-
-    // product = (I - J) direction.
-    void apply() {
-      at_.shape.association->covariance(at_.block, w_.weights.data(), w_.direction.data(),
-                                        w_.scores.data(), w_.product.data());
-      for (std::ptrdiff_t k = 0; k < s_.dim * lanes_; ++k)
-        w_.product[k] = w_.direction[k] - beta_ * w_.product[k];
-    }
-
-    // Hestenes and Stiefel (1952), every lane by itself. Which lanes were solved: not those that
-    // met a direction of no positive curvature, or took too many steps.
-    std::vector<bool> conjugate_gradients() {
-      pack_rows(*at_.shape.tile, w_.state_cotangents.data(), s_.dim, at_.count, s_.dim, T(1),
-                w_.rows, w_.residual);
-      const std::ptrdiff_t size = s_.dim * lanes_;
-      std::copy_n(w_.residual.data(), size, w_.direction.data());
-      std::fill_n(w_.solution.data(), size, T(0));
-      std::vector<double> square = products(w_.residual, w_.residual);
-      const std::vector<double> first = square;
-      std::vector<bool> solved(square.size()), active(square.size());
-      for (std::size_t l = 0; l < square.size(); ++l) {
-        active[l] = square[l] > 0;
-        solved[l] = !active[l];
-      }
-      const std::ptrdiff_t most = std::min<std::ptrdiff_t>(200, 2 * s_.dim + 20);
-      for (std::ptrdiff_t n = 0; n < most && any(active); ++n) {
-        apply();
-        const std::vector<double> curvature = products(w_.direction, w_.product);
-        const std::vector<double> length = products(w_.direction, w_.direction);
-        std::vector<T> step(square.size());
-        for (std::size_t l = 0; l < square.size(); ++l) {
-          if (active[l] && !(curvature[l] > kSingular * length[l])) active[l] = false;
-          step[l] = active[l] ? static_cast<T>(square[l] / curvature[l]) : T(0);
-        }
-        add(w_.direction, step, w_.solution);
-        for (T& value : step) value = -value;
-        add(w_.product, step, w_.residual);
-        const std::vector<double> next = products(w_.residual, w_.residual);
-        for (std::size_t l = 0; l < square.size(); ++l) {
-          if (active[l] && next[l] <= kTolerance * kTolerance * first[l]) {
-            active[l] = false;
-            solved[l] = true;
-          }
-          step[l] = active[l] ? static_cast<T>(next[l] / square[l]) : T(0);
-        }
-        for (std::ptrdiff_t k = 0; k < size; ++k) {
-          T& direction = w_.direction[k];
-          direction = w_.residual[k] + step[static_cast<std::size_t>(k % lanes_)] * direction;
-        }
-        square = next;
-      }
-      return solved;
-    }
-
-    static bool any(const std::vector<bool>& flags) {
-      return std::find(flags.begin(), flags.end(), true) != flags.end();
-    }
-
-    // to += factor * tile, with a factor per lane.
-    void add(const AlignedArray<T>& tile, const std::vector<T>& factor, AlignedArray<T>& to) const {
-      for (std::ptrdiff_t k = 0; k < s_.dim; ++k)
-        for (std::ptrdiff_t l = 0; l < lanes_; ++l)
-          to[k * lanes_ + l] += factor[static_cast<std::size_t>(l)] * tile[k * lanes_ + l];
-    }
-
-    // c := lambda for lane i, by LU in double precision; false where that is not possible.
-    bool solve_dense(std::ptrdiff_t i, T* c) const {
-      const std::ptrdiff_t n = s_.patterns, d = s_.dim;
-      std::vector<double> centred(static_cast<std::size_t>(n * d));
-      for (std::ptrdiff_t j = 0; j < n; ++j) {
-        const double root =
-            std::sqrt(static_cast<double>(beta_) * static_cast<double>(w_.weights[j * lanes_ + i]));
-        for (std::ptrdiff_t k = 0; k < d; ++k)
-          centred[static_cast<std::size_t>(j * d + k)] =
-              root * (static_cast<double>(at_.block.patterns[j * at_.block.pattern_stride + k]) -
-                      static_cast<double>(w_.mean[k * lanes_ + i]));
-      }
-      std::vector<double> matrix(static_cast<std::size_t>(d * d));
-      isa::table().dense->gram_columns(centred.data(), n, d, matrix.data());
-      double largest = 1;
-      for (std::ptrdiff_t k = 0; k < d * d; ++k) {
-        double& entry = matrix[static_cast<std::size_t>(k)];
-        largest = std::max(largest, std::abs(entry));
-        entry = (k % (d + 1) == 0 ? 1.0 : 0.0) - entry;
-      }
-      std::vector<double> lambda(c, c + d);
-      const double distance = isa::table().dense->solve_estimating(matrix.data(), d, lambda.data());
-      std::transform(lambda.begin(), lambda.end(), c, [](double x) { return static_cast<T>(x); });
-      return !(distance <= kSingular * largest);
-    }
-
-    const AssociationSizes& s_;
-    const TileAt& at_;
-    Workspace& w_;
-    const std::ptrdiff_t lanes_;
-    const T beta_;
-  };
 
   const AssociationInput<T>& in_;
   const AssociationSizes& s_;

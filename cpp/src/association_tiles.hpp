@@ -39,6 +39,39 @@ void copy_rows(const T* from, std::ptrdiff_t from_stride, std::ptrdiff_t rows, s
   association_kernels(T())->copy(from, from_stride, rows, dim, factor, to, to_stride);
 }
 
+// Rows as panels, in memory of their own.
+template <class T>
+struct PanelRows {
+  AlignedArray<T> memory;
+  std::ptrdiff_t stride = 0, count = 0, columns = 0;
+
+  void reserve(std::ptrdiff_t rows, std::ptrdiff_t dim) {
+    const std::ptrdiff_t vector = association_kernels(T())[0].vector;
+    columns = dim <= vector ? vector : 2 * vector;
+    stride = rows;
+    count = divide_up(dim, columns);
+    memory.reserve(count * rows * columns + kernels::kTileSlack);
+  }
+  void clear() { std::fill_n(memory.data(), count * stride * columns, T(0)); }
+  kernels::Panels<T> view() { return {memory.data(), stride, count, columns}; }
+  kernels::Panels<const T> const_view() const { return {memory.data(), stride, count, columns}; }
+
+  // Row i becomes factor * rows[i], for `used` rows of `dim` numbers.
+  void fill(const T* rows, std::ptrdiff_t used, std::ptrdiff_t dim, T factor) {
+    reserve(used, dim);
+    if (dim % columns != 0) clear();
+    for (std::ptrdiff_t j = 0; j < count; ++j)
+      copy_rows(rows + j * columns, dim, used, std::min(columns, dim - j * columns), factor,
+                memory.data() + j * stride * columns, columns);
+  }
+
+  void unpack(std::ptrdiff_t dim, T* rows, std::ptrdiff_t row_stride) const {
+    for (std::ptrdiff_t j = 0; j < count; ++j)
+      copy_rows(memory.data() + j * stride * columns, columns, stride,
+                std::min(columns, dim - j * columns), T(1), rows + j * columns, row_stride);
+  }
+};
+
 // One thread where there is not enough to share, in multiply-adds.
 inline Execution execution_for(const AssociationSizes& s, double passes,
                                const Execution& execution) {
