@@ -1,4 +1,5 @@
-"""What every test file shares: the path of the naive twin, the hypothesis profiles, the dtypes."""
+"""What every test file shares: the path of the naive twin, the hypothesis profiles, the dtypes, the
+libraries of arrays."""
 
 import os
 import sys
@@ -19,3 +20,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def dtype(request):
     """The two dtypes a network can have."""
     return request.param
+
+
+@pytest.fixture(params=["numpy", "array_api_strict", "torch"])
+def kind(request):
+    """A library whose arrays stand for those of a device: to the device, and from there."""
+    from devices import KINDS
+
+    to, back, *undo = KINDS[request.param]()
+    yield to, back
+    for restore in undo:
+        restore()

@@ -7,11 +7,11 @@ standard's functions and whose arrays raise when the host reads them.
 import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import AWAY
 
 import hopfix
 from hopfix.gpu import DeviceHopfield, _search, _store
 
-AWAY = strict.Device("device1")
 RNG = np.random.default_rng(5)
 PATTERNS = RNG.normal(size=(9, 3))
 PATTERNS /= np.linalg.norm(PATTERNS, axis=1, keepdims=True)
@@ -19,33 +19,6 @@ LOG_WEIGHTS = 0.3 * RNG.normal(size=9)
 STATES = 0.7 * RNG.normal(size=(2, 5, 3))
 VECTORS = RNG.normal(size=(2, 5, 3))
 BETA = 6.0
-
-
-def strict_kind():
-    cpu = strict.Device("CPU_DEVICE")
-    return lambda a: strict.asarray(a, device=AWAY), lambda a: np.asarray(a.to_device(cpu))
-
-
-def torch_kind():
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for small problems; others may be at work on these cores
-    return torch.from_numpy, lambda tensor: tensor.numpy(), lambda: torch.set_num_threads(threads)
-
-
-def numpy_kind():
-    return np.asarray, np.asarray
-
-
-@pytest.fixture(
-    params=[numpy_kind, strict_kind, torch_kind], ids=["numpy", "array_api_strict", "torch"]
-)
-def kind(request):
-    """Of one library: to its device, and from there."""
-    to, back, *undo = request.param()
-    yield to, back
-    for restore in undo:
-        restore()
 
 
 @pytest.fixture(autouse=True)

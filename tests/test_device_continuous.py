@@ -5,6 +5,7 @@ import pickle
 import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import strict_kind
 
 from hopfix.classical import ContinuousHopfield
 from hopfix.gpu import DeviceContinuousHopfield, _store
@@ -21,24 +22,6 @@ MODELS = {
     "sparse": {"sparsify_above": 0.2},
     "top": {"sparsify_above": ("top", 0.4)},
 }
-
-
-def strict_kind():
-    cpu, away = strict.Device("CPU_DEVICE"), strict.Device("device1")
-    return lambda a: strict.asarray(a, device=away), lambda a: np.asarray(a.to_device(cpu))
-
-
-def torch_kind():
-    return pytest.importorskip("torch").from_numpy, lambda tensor: tensor.numpy()
-
-
-@pytest.fixture(
-    params=[lambda: (np.asarray, np.asarray), strict_kind, torch_kind],
-    ids=["numpy", "array_api_strict", "torch"],
-)
-def kind(request):
-    """Of one library: to its device, and from there."""
-    return request.param()
 
 
 def both(kind, model, dtype=np.float64, bias=BIAS):

@@ -6,6 +6,7 @@ import warnings
 import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import strict_kind
 
 from hopfix.gpu import DevicePerformer, _features, _store
 from hopfix.performer import Performer, RandomFeatures
@@ -14,24 +15,6 @@ RNG = np.random.default_rng(4)
 PATTERNS = RNG.normal(size=(30, 5)) / 3
 STATES = RNG.normal(size=(2, 6, 5)) / 3
 KINDS = ("exp", "cosh", "relu")
-
-
-def strict_kind():
-    cpu, away = strict.Device("CPU_DEVICE"), strict.Device("device1")
-    return lambda a: strict.asarray(a, device=away), lambda a: np.asarray(a.to_device(cpu))
-
-
-def torch_kind():
-    return pytest.importorskip("torch").from_numpy, lambda tensor: tensor.numpy()
-
-
-@pytest.fixture(
-    params=[lambda: (np.asarray, np.asarray), strict_kind, torch_kind],
-    ids=["numpy", "array_api_strict", "torch"],
-)
-def kind(request):
-    """Of one library: to its device, and from there."""
-    return request.param()
 
 
 @pytest.fixture(params=[2**24, 40], ids=["one block", "many blocks"])

@@ -3,6 +3,7 @@
 import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import away, home
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,19 +11,6 @@ import hopfix
 from hopfix.gpu import DeviceHopfield, _merge, _search, _store
 from hopfix.gpu._newton import hull_of
 from hopfix.gpu._store import Store
-
-AWAY = strict.Device("device1")
-CPU = strict.Device("CPU_DEVICE")
-
-
-def away(array):
-    """To the second device of array_api_strict, which the host cannot read."""
-    return strict.asarray(array, device=AWAY)
-
-
-def home(array):
-    assert array.device == AWAY
-    return np.asarray(array.to_device(CPU))
 
 
 def first_of_those_near(states, nearness):

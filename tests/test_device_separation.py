@@ -1,15 +1,14 @@
 """The separation functions on a device: what the core computes on the host."""
 
-import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import away, home
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hopfix import separation
 from hopfix.gpu import _separation
 
-AWAY, CPU = strict.Device("device1"), strict.Device("CPU_DEVICE")
 ALPHAS = (1, 1.001, 1.2, 1.5, 2, 2.0001, 3, 10, 400, np.inf)
 CALLS = {
     "softmax": (separation.softmax, ()),
@@ -22,16 +21,6 @@ CALLS = {
     "steep": (separation.polynomial, (2**30,)),
 }
 every_call = pytest.mark.parametrize("call", CALLS)
-
-
-def away(array):
-    """To the second device of array_api_strict, which the host cannot read."""
-    return strict.asarray(array, device=AWAY)
-
-
-def home(array):
-    assert array.device == AWAY
-    return np.asarray(array.to_device(CPU))
 
 
 def tolerance(call, dtype):

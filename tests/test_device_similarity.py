@@ -5,6 +5,7 @@ import pickle
 import array_api_strict as strict
 import numpy as np
 import pytest
+from devices import strict_kind
 
 import hopfix
 from hopfix.gpu import DeviceHopfield, _search, _store
@@ -18,30 +19,6 @@ KERNEL = RNG.normal(size=(4, 3)) / 2
 BETA = 1.7
 SIMILARITIES = {"neg_sq_l2": "neg_sq_l2", "neg_l2": "neg_l2", "neg_l1": "neg_l1", "kernel": KERNEL}
 WITH_ENERGY = ("neg_sq_l2", "kernel")
-
-
-def strict_kind():
-    cpu, away = strict.Device("CPU_DEVICE"), strict.Device("device1")
-    return lambda a: strict.asarray(a, device=away), lambda a: np.asarray(a.to_device(cpu))
-
-
-def torch_kind():
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for small problems; others may be at work on these cores
-    return torch.from_numpy, lambda tensor: tensor.numpy(), lambda: torch.set_num_threads(threads)
-
-
-@pytest.fixture(
-    params=[lambda: (np.asarray, np.asarray), strict_kind, torch_kind],
-    ids=["numpy", "array_api_strict", "torch"],
-)
-def kind(request):
-    """Of one library: to its device, and from there."""
-    to, back, *undo = request.param()
-    yield to, back
-    for restore in undo:
-        restore()
 
 
 @pytest.fixture(params=[2**24, 40], ids=["one tile", "many tiles"])

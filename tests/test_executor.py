@@ -5,12 +5,13 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import array_api_strict as strict
 import numpy as np
 import pytest
+from executors import Backwards
 
 import hopfix
 from hopfix._executor import map_in_order
@@ -19,27 +20,6 @@ RNG = np.random.default_rng(0)
 PATTERNS = RNG.standard_normal((600, 8))
 STATES = RNG.standard_normal((5, 39, 8))
 NET = hopfix.Hopfield(PATTERNS, 2.0, log_weights=RNG.normal(size=600), num_threads=1)
-
-
-class Backwards(Executor):
-    """Works on the last task first."""
-
-    def __init__(self):
-        self.waiting = []
-
-    def submit(self, function, *arguments):
-        executor = self
-
-        class Lazy(Future):
-            def result(self, timeout=None):
-                while executor.waiting:
-                    future, call, given = executor.waiting.pop()
-                    future.set_result(call(*given))
-                return super().result(timeout)
-
-        future = Lazy()
-        self.waiting.append((future, function, arguments))
-        return future
 
 
 def test_threads_and_any_order_give_the_same_bits(dtype):

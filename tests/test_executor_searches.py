@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 
 import numpy as np
 import pytest
+from executors import Backwards
 
 import hopfix
 from hopfix import _core
@@ -33,27 +34,6 @@ class Scrambled(Executor):
         future = Future()
         time.sleep(self.pause)
         future.set_result(function(*arguments))
-        return future
-
-
-class Backwards(Executor):
-    """Works on the last portion first, when the first answer is asked for."""
-
-    def __init__(self):
-        self.waiting = []
-
-    def submit(self, function, *arguments):
-        executor = self
-
-        class Lazy(Future):
-            def result(self, timeout=None):
-                while executor.waiting:
-                    future, call, given = executor.waiting.pop()
-                    future.set_result(call(*given))
-                return super().result(timeout)
-
-        future = Lazy()
-        self.waiting.append((future, function, arguments))
         return future
 
 
