@@ -23,8 +23,8 @@ def test_the_error_names_the_extra():
     assert done.stdout == "(3, 3)\n"
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "ImportError: arrays outside host memory need array-api-compat: install hopfix[cuda12] or "
-        "hopfix[cuda13]\n"
+        "ImportError: arrays outside host memory need array-api-compat: install it, or with CuPy "
+        "hopfix[cuda12] or hopfix[cuda13]\n"
     )
 
 

@@ -917,6 +917,7 @@ def test_separation_step_trains_the_kernels_alone():
         ({"scaling": "2"}, "scaling: got str"),
         ({"scaling": -1.0}, "scaling: got -1"),
         ({"scaling": torch.ones(3)}, "scaling: got shape"),
+        ({"scaling": torch.tensor([-1.0])}, r"scaling: got \[-1.0\], need finite"),
         ({"update_steps_max": -1}, "update_steps_max: got -1"),
         ({"update_steps_max": 1.5}, "update_steps_max: got float"),
         ({"update_steps_max": torch.ones(1)}, "update_steps_max: got a torch.float32"),
@@ -925,14 +926,19 @@ def test_separation_step_trains_the_kernels_alone():
         ({"dropout": 1.5}, "dropout: got 1.5"),
         ({"batch_first": 1}, "batch_first: got int"),
         ({"association_activation": "nothing"}, "association_activation: got 'nothing'"),
-        ({"normalize_state_pattern": False}, "normalize_state_pattern_affine: has no effect"),
-        ({"normalize_hopfield_space_affine": True}, "normalize_hopfield_space_affine: has no"),
+        ({"normalize_state_pattern": False}, "normalize_state_pattern_affine: got True without"),
+        (
+            {"normalize_hopfield_space_affine": True},
+            "normalize_hopfield_space_affine: got True",
+        ),
         ({"concat_bias_pattern": True, "stored_pattern_as_static": True}, "concat_bias_pattern"),
         ({"pattern_projection_as_connected": True, "pattern_size": 3}, "pattern_projection_as_c"),
         ({"separation": "softest"}, "separation: got 'softest'"),
         ({"separation": ("entmax", 0.5)}, "separation: 'entmax'"),
         ({"similarity": "neg_l1"}, "similarity: got 'neg_l1'"),
-        ({"kernel_size": 3}, "kernel_size: needs"),
+        ({"kernel_size": 3}, "kernel_size: got 3, which needs"),
+        ({"normalize_state_pattern_eps": "1"}, "normalize_state_pattern_eps: got str"),
+        ({"normalize_hopfield_space_eps": -1.0}, "normalize_hopfield_space_eps: got -1"),
     ],
 )
 def test_bad_options(options, message):
@@ -953,9 +959,10 @@ def test_bad_input():
         (x, torch.zeros(2, 4)),
         (x, torch.zeros(2, 5, dtype=torch.int64)),
         (x, None, torch.zeros(3, 5, 5)),
+        (x, None, np.zeros((5, 5))),
     ]
     names = ["input", "input", "input", "input", "input", "input"]
-    names += ["stored_pattern_padding_mask"] * 2 + ["association_mask"]
+    names += ["stored_pattern_padding_mask"] * 2 + ["association_mask"] * 2
     for case, name in zip(cases, names, strict=True):
         with pytest.raises((TypeError, ValueError), match=f"{name}: "):
             layer(*case)
@@ -967,5 +974,21 @@ def test_bad_input():
         layers.HopfieldEncoderLayer(nn.Linear(3, 3))
     with pytest.raises(ValueError, match="activation: got"):
         layers.HopfieldEncoderLayer(layer, activation="nothing")
+    with pytest.raises(ValueError, match="dropout: got 3"):
+        layers.HopfieldEncoderLayer(layer, dropout=3.0)
+    with pytest.raises(ValueError, match=r"hopfield_association: .* output_size 4, need one size"):
+        layers.HopfieldEncoderLayer(layers.Hopfield(8, output_size=4))
     with pytest.raises(ValueError, match="quantity"):
         layers.HopfieldPooling(8, quantity=0)
+
+
+def test_bad_input_of_separation():
+    kernel = layers.Hopfield(8, similarity="kernel")
+    with pytest.raises(TypeError, match=r"patterns: got \(3,\), need a tensor"):
+        layers.separation_loss(torch.ones(3), torch.eye(3))
+    with pytest.raises(TypeError, match=r"matrix: got \(4, 4\), need a tensor \(D, 3\)"):
+        layers.separation_loss(torch.ones(2, 3), torch.eye(4))
+    with pytest.raises(TypeError, match="model: got int"):
+        layers.separation_step(3, lambda: None, None)
+    with pytest.raises(TypeError, match="forward: got int"):
+        layers.separation_step(kernel, 3, None)

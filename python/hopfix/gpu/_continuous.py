@@ -18,7 +18,7 @@ from hopfix.gpu._namespace import (
 from hopfix.gpu._retrieve import retrieve, with_leading
 from hopfix.gpu._store import row_blocks
 
-_ON_HOST = "exists for a ContinuousHopfield of host arrays only"
+_ON_HOST = "exists on the host only: make a ContinuousHopfield of a copy of the patterns there"
 
 
 class DeviceContinuousHopfield(ContinuousHopfield):

@@ -15,8 +15,8 @@ def _compat() -> Any:
         import array_api_compat
     except ImportError as error:
         raise ImportError(
-            "arrays outside host memory need array-api-compat: install hopfix[cuda12] or "
-            "hopfix[cuda13]"
+            "arrays outside host memory need array-api-compat: install it, or with CuPy "
+            "hopfix[cuda12] or hopfix[cuda13]"
         ) from error
     return array_api_compat
 
@@ -77,7 +77,8 @@ def as_device_array(name: str, value: Any, xp: Any = None, device: Any = None) -
         )
     if getattr(value, "__dlpack_device__", None) is None:
         raise TypeError(
-            f"{name}: got a {describe(value)} that a transformation traces, need one with numbers"
+            f"{name}: got a {describe(value)} that a transformation traces, need one "
+            "with numbers: call hopfix outside of it"
         )
     own = namespace_of(value)
     if xp is not None and (own is not xp or device_of(value) != device):
@@ -87,7 +88,8 @@ def as_device_array(name: str, value: Any, xp: Any = None, device: Any = None) -
         )
     if getattr(value, "requires_grad", False):
         raise TypeError(
-            f"{name}: requires gradients, which are not passed on here; pass {name}.detach()"
+            f"{name}: requires gradients, which are not passed on here; hopfix.torch "
+            f"differentiates, or pass {name}.detach()"
         )
     if own.isdtype(value.dtype, ("integral", "bool")):
         value = own.astype(value, own.float64)

@@ -248,7 +248,9 @@ class DeviceHopfield(Hopfield):
         `executor` for a device: NotImplementedError.
         """
         if executor is not None:
-            raise NotImplementedError("executor: on a device only None exists")
+            raise NotImplementedError(
+                "executor: on a device only None exists; network.to_host().retrieve takes one"
+            )
         flat, leading = self._flat("states", states)
         return with_leading(retrieve(self._update, flat, max_steps, tol), leading)
 

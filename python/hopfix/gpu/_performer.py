@@ -121,7 +121,10 @@ class DevicePerformer(Performer):
 
     def error_estimate(self, states: Any) -> Any:
         """Raise NotImplementedError."""
-        raise NotImplementedError("error_estimate: exists for a Performer of host arrays only")
+        raise NotImplementedError(
+            "error_estimate: exists on the host only: make a Performer of a copy of the patterns "
+            "there"
+        )
 
     def _update(self, flat: Any) -> Any:
         queries = self._sparsified(flat)

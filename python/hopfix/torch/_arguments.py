@@ -22,6 +22,7 @@ __all__ = [
     "as_steps_eps",
     "as_steps_max",
     "kernel_rows",
+    "require_mask",
     "sizes_of",
 ]
 
@@ -41,7 +42,9 @@ def as_scaling(value: Any, num_heads: int) -> float | Tensor:
                 f"scaling: got shape {tuple(value.shape)}, need ({num_heads},), one per head"
             )
         if not value.is_floating_point():
-            return value.to(torch.get_default_dtype())
+            value = value.to(torch.get_default_dtype())
+        if not value.is_meta and not bool((value.isfinite() & (value > 0)).all()):
+            raise ValueError(f"scaling: got {value.tolist()}, need finite numbers > 0")
         return value
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return as_positive("scaling", float(value))
@@ -74,10 +77,14 @@ def as_steps_eps(value: Any, num_heads: int) -> list[float]:
     return [as_positive("update_steps_eps", value)] * num_heads
 
 
+def require_mask(name: str, mask: Any) -> None:
+    """TypeError unless it is a tensor or None."""
+    if mask is not None and not isinstance(mask, Tensor):
+        raise TypeError(f"{name}: got {type(mask).__name__}, need a tensor or None")
+
+
 def as_bias(name: str, mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a mask as numbers to be added to the scores: -inf where a bool or uint8 one is set."""
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"{name}: got {type(mask).__name__}, need a tensor or None")
     if mask.dtype in (torch.bool, torch.uint8):
         zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
         return zeros.masked_fill(mask != 0, -math.inf)
@@ -107,7 +114,9 @@ def as_activation(name: Any) -> Callable[[Tensor], Tensor] | None:
         raise TypeError(f"association_activation: got {type(name).__name__}, need a name or None")
     function = getattr(torch, name, None)
     if not callable(function):
-        raise ValueError(f"association_activation: got {name!r}, need a function of torch")
+        raise ValueError(
+            f"association_activation: got {name!r}, need the name of a function of torch, as 'relu'"
+        )
     return function
 
 
@@ -117,6 +126,6 @@ def kernel_rows(similarity: Any, kernel_size: int | None) -> int | None:
         raise ValueError(f'similarity: got {similarity!r}, need "dot" or "kernel"')
     if similarity == "dot":
         if kernel_size is not None:
-            raise ValueError('kernel_size: needs similarity="kernel"')
+            raise ValueError(f'kernel_size: got {kernel_size}, which needs similarity="kernel"')
         return None
     return kernel_size or 0

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hopfix._arrays import as_integer
+from hopfix._arrays import as_integer, as_nonnegative
 from hopfix.torch._arguments import (
     as_activation,
     as_bool,
@@ -18,6 +18,7 @@ from hopfix.torch._arguments import (
     as_steps_eps,
     as_steps_max,
     kernel_rows,
+    require_mask,
     sizes_of,
 )
 from hopfix.torch._association import Association, HopfieldCore, Rules
@@ -172,7 +173,9 @@ class Hopfield(HopfieldProperties, TracedModule):
             normalize_pattern_affine=as_bool(
                 "normalize_hopfield_space_affine", normalize_hopfield_space_affine
             ),
-            normalize_pattern_eps=normalize_hopfield_space_eps,
+            normalize_pattern_eps=as_nonnegative(
+                "normalize_hopfield_space_eps", normalize_hopfield_space_eps
+            ),
             separation=separation,
             kernel_dim=kernel_rows(similarity, sizes["kernel_size"]),
         )
@@ -246,7 +249,12 @@ class Hopfield(HopfieldProperties, TracedModule):
             association_mask: (L, S) or (B·H, L, S), pairs to leave out, the same.
 
         Returns:
-            (B, L, output_size), with the batch second if not `batch_first`.
+            (B, L, output_size), with the batch second if not `batch_first`. Time per head and
+            update: O(B L S (hidden_size + pattern_size)).
+
+        Raises:
+            TypeError, ValueError: naming the argument.
+            RuntimeError: with `update_steps_max=None`, a query did not converge in 10,000 updates.
         """
         found = self._associate(_as_triple(input), stored_pattern_padding_mask, association_mask)
         return self._activated(found.output)
@@ -293,6 +301,8 @@ class Hopfield(HopfieldProperties, TracedModule):
                 f"input: got {stored.shape[axis]} samples of stored patterns and "
                 f"{state.shape[axis]} of state patterns, need as many"
             )
+        require_mask("stored_pattern_padding_mask", stored_pattern_padding_mask)
+        require_mask("association_mask", association_mask)
         self.association_core.require_sizes(state, stored, projection)
         return self.association_core.associate(
             state,
@@ -359,6 +369,10 @@ class Hopfield(HopfieldProperties, TracedModule):
             input: as in `forward`.
             t: sharpness, > 0.
             kind: "layer" (Definition 3.1 of Wu et al. 2024), "average" or "maximum".
+
+        Raises:
+            ValueError: the layer has no kernel (similarity="kernel"), fewer than two patterns are
+                stored, or naming the argument.
         """
         core = self.association_core
         with torch.no_grad():
@@ -373,10 +387,11 @@ def _normalization(
     name = f"normalize_{what}"
     if not as_bool(name, wanted):
         if as_bool(f"{name}_affine", affine):
-            raise ValueError(f"{name}_affine: has no effect without {name}")
+            raise ValueError(f"{name}_affine: got True without {name}, need False")
         return None
     if size is None:
         raise ValueError(f"{name}: needs the size of the patterns, got None")
+    eps = as_nonnegative(f"{name}_eps", eps)
     return nn.LayerNorm(size, eps=eps, elementwise_affine=as_bool(f"{name}_affine", affine))
 
 
@@ -385,7 +400,8 @@ def _as_triple(value: Any) -> tuple[Tensor, Tensor, Tensor]:
         return value, value, value
     if isinstance(value, tuple) and len(value) == 3 and all(isinstance(t, Tensor) for t in value):
         return value
+    got = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
     raise TypeError(
-        f"input: got {type(value).__name__}, need a tensor, or a tuple of three: stored pattern, "
+        f"input: got {got}, need a tensor, or a tuple of three tensors: stored pattern, "
         "state pattern, pattern projection"
     )

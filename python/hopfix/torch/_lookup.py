@@ -214,9 +214,10 @@ class HopfieldPooling(_WithOwnPatterns):
             return given, self.pooling_weights, given
         if isinstance(given, tuple) and len(given) == 2:
             return given[0], self.pooling_weights, given[1]
+        got = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
         raise TypeError(
-            f"input: got {type(given).__name__}, need a tensor, or a tuple of two: stored pattern "
-            "and pattern projection"
+            f"input: got {got}, need a tensor, or a tuple of two tensors: stored pattern and "
+            "pattern projection"
         )
 
     def _expanded(self, given: Any) -> tuple[Tensor, Tensor, Tensor]:

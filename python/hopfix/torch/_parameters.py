@@ -172,7 +172,8 @@ class AssociationParameters(nn.Module):
             return
         if not self.normalize_pattern:
             raise ValueError(
-                "normalize_hopfield_space_affine: has no effect without normalize_hopfield_space"
+                "normalize_hopfield_space_affine: got True without normalize_hopfield_space, need "
+                "False"
             )
         self.p_norm_weight = Parameter(torch.empty(self.head_dim or 0))
         self.p_norm_bias = Parameter(torch.empty(self.head_dim or 0))
@@ -184,8 +185,8 @@ class AssociationParameters(nn.Module):
             return
         if self.key_as_static or self.value_as_static:
             raise ValueError(
-                "concat_bias_pattern: needs stored patterns and pattern projections that are not "
-                "static"
+                "concat_bias_pattern: got True, which needs stored_pattern_as_static=False and "
+                "pattern_projection_as_static=False"
             )
         heads, hidden, pattern = self.num_heads, self.head_dim or 0, self.pattern_dim or 0
         self.bias_k = Parameter(torch.empty(1, 1, heads * hidden))
@@ -196,7 +197,7 @@ class AssociationParameters(nn.Module):
         if kernel_dim is None:
             return
         if self.head_dim is None:
-            raise ValueError('similarity: "kernel" needs an input_size')
+            raise ValueError('similarity: got "kernel" without an input_size, need one')
         self.kernel_weight = Parameter(torch.empty(kernel_dim or self.head_dim, self.head_dim))
 
     def reset_parameters(self) -> None:

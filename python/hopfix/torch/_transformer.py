@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hopfix._arrays import as_integer
+from hopfix.torch._arguments import as_probability
 from hopfix.torch._hopfield import Hopfield
 from hopfix.torch._scripting import TracedModule
 
@@ -24,7 +25,7 @@ class _FeedForward(TracedModule):
         super().__init__()
         width = as_integer("dim_feedforward", dim_feedforward, 1)
         self.linear_residual = nn.Linear(size, width)
-        self.dropout_residual = nn.Dropout(dropout)
+        self.dropout_residual = nn.Dropout(as_probability("dropout", dropout))
         self.linear_output = nn.Linear(width, size)
         self.norm_output = nn.LayerNorm(size)
         self.dropout_output = nn.Dropout(dropout)
@@ -100,6 +101,9 @@ class HopfieldEncoderLayer(_FeedForward):
             src_mask: association mask, see `Hopfield.forward`.
             src_key_padding_mask: stored pattern padding mask.
             is_causal: without a mask, apply the causal one; with one, a hint that is not needed.
+
+        Returns:
+            The shape of `src`.
         """
         mask = _causal(src, self.batch_first) if is_causal and src_mask is None else src_mask
         found = self.hopfield_association(src, src_key_padding_mask, mask)
@@ -191,6 +195,9 @@ class HopfieldDecoderLayer(_FeedForward):
             tgt_is_causal: without a mask, apply the causal one; with one, a hint that is not
                 needed.
             memory_is_causal: the same for the memory.
+
+        Returns:
+            (B, L, input_size), with the batch second if the associations have it so.
         """
         first = self.batch_first
         if tgt_is_causal and tgt_mask is None:
@@ -232,8 +239,11 @@ def _size_of(name: str, association: Hopfield) -> int:
     if not isinstance(association, Hopfield):
         raise TypeError(f"{name}: got {type(association).__name__}, need a hopfix.torch.Hopfield")
     size = association.input_size
-    if size is None:
-        raise ValueError(f"{name}: needs an input_size")
+    if size is None or association.output_size != size:
+        raise ValueError(
+            f"{name}: got input_size {size} and output_size {association.output_size}, need one "
+            "size"
+        )
     return size
 
 

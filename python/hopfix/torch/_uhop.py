@@ -34,13 +34,30 @@ def separation_loss(
         matrix: M, (D, d).
         t: sharpness, > 0.
         kind: "layer", "average" or "maximum".
+
+    Returns:
+        A tensor (), differentiable in both; O(S² (d + D)) a set, with S² numbers of memory.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+
+    Example:
+        >>> loss = hopfix.torch.separation_loss(torch.eye(3), torch.eye(3))
+        >>> round(float(loss), 6)  # orthogonal patterns are as far apart as "layer" can tell
+        -4.0
     """
     sharpness = as_positive("t", t)
     if kind not in _KINDS:
         raise ValueError(f"kind: got {kind!r}, need one of {', '.join(_KINDS)}")
+    if not isinstance(patterns, Tensor) or patterns.dim() < 2:
+        got = tuple(patterns.shape) if isinstance(patterns, Tensor) else type(patterns).__name__
+        raise TypeError(f"patterns: got {got}, need a tensor (…, S, d)")
+    if not isinstance(matrix, Tensor) or matrix.shape[1:] != patterns.shape[-1:]:
+        got = tuple(matrix.shape) if isinstance(matrix, Tensor) else type(matrix).__name__
+        raise TypeError(f"matrix: got {got}, need a tensor (D, {patterns.shape[-1]})")
     count = patterns.shape[-2]
     if count < 2:
-        raise ValueError(f"input: got {count} stored pattern, need at least two to be separated")
+        raise ValueError(f"patterns: got {count}, need at least two to be separated")
     features = nn.functional.normalize(nn.functional.linear(patterns, matrix), dim=-1)
     rows, columns = torch.triu_indices(count, count, offset=1, device=patterns.device)
     products = torch.matmul(features, features.transpose(-1, -2))[..., rows, columns]
@@ -55,7 +72,7 @@ def separation_loss(
 
 
 def kernel_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Iterate over the kernels of all Hopfield layers in a model."""
+    """Iterate over the kernels M, (kernel_size, hidden_size), of all Hopfield layers in a model."""
     for core in _kernel_cores(model):
         assert core.kernel_weight is not None
         yield core.kernel_weight
@@ -89,7 +106,14 @@ def separation_step(
 
     Returns:
         The separation loss before each step.
+
+    Raises:
+        TypeError, ValueError: naming the argument; also where there is no kernel to be trained.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got {type(model).__name__}, need a torch.nn.Module")
+    if not callable(forward):
+        raise TypeError(f"forward: got {type(forward).__name__}, need a callable without arguments")
     kernels = list(kernel_parameters(model))
     if not kernels:
         raise ValueError('model: got no kernel, need a Hopfield layer with similarity="kernel"')
@@ -98,7 +122,9 @@ def separation_step(
         with _collected(model) as losses:
             forward()
         if not losses:
-            raise ValueError("forward: called no Hopfield layer with a kernel")
+            raise ValueError(
+                "forward: called no Hopfield layer with a kernel, need a call of the model"
+            )
         loss = torch.stack(losses).sum()
         for kernel, gradient in zip(
             kernels, torch.autograd.grad(loss, kernels, allow_unused=True), strict=True
