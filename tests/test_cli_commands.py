@@ -42,8 +42,8 @@ def error(capsys, *arguments):
 @pytest.mark.parametrize("command", ["retrieve", "follow", "bench", "reproduce", "show-config"])
 def test_help_has_an_example(command, capsys):
     out = run(capsys, command, "--help").out
-    assert "Example:" in out
-    assert f"  hopfix {command}" in out
+    assert "\n  Example:\n" in out  # on lines of its own: not wrapped
+    assert f"\n    hopfix {command}" in out
 
 
 # retrieve

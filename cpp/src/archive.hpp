@@ -68,7 +68,8 @@ class Reader {
   }
 
   [[noreturn]] static void fail() {
-    throw std::invalid_argument("portion: cut short, or of another build");
+    throw std::invalid_argument(
+        "portion: cut short, or of another build: need one version of hopfix everywhere");
   }
 
   const std::string& bytes_;

@@ -45,7 +45,7 @@ std::string work_on_portion(const Network<double>& network, const std::string& p
   } catch (const Interrupted&) {
     return {};
   }
-  throw std::invalid_argument("portion: of an unknown kind");
+  throw std::invalid_argument("portion: of an unknown kind: need one version of hopfix everywhere");
 }
 
 }  // namespace hopfix

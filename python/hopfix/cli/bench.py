@@ -38,7 +38,7 @@ _KEYS = (
 @json_option
 @progress_option
 def bench(output: Path | None, as_json: bool, progress: bool | None) -> None:
-    r"""Time retrieval to convergence against NumPy, in seconds.
+    """Time retrieval to convergence against NumPy, in seconds.
 
     Random patterns on the unit sphere, queries beside them. Times are the best of five,
     alternating, with the threads each has by default. Exit code 1: the states differ by more than

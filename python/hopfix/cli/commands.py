@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import hopfix
 from hopfix import datasets, demo, plot
+from hopfix._search import METHODS
 from hopfix.cli import report
 from hopfix.cli.bench import bench
 from hopfix.cli.follow import follow
@@ -66,7 +67,7 @@ def execute(arguments: list[str]) -> int:
 @click.version_option(hopfix.__version__, message="hopfix %(version)s")
 @click.pass_context
 def _commands(context: click.Context) -> None:
-    r"""Map the energy landscape of modern Hopfield networks.
+    """Map the energy landscape of modern Hopfield networks.
 
     \b
     Example:
@@ -98,7 +99,7 @@ def _demo(
     betas: tuple[float, ...], output: Path, no_plot: bool, as_json: bool, progress: bool | None,
     time_limit: float, seed: int,
 ) -> None:  # fmt: skip
-    r"""Show how ten handwritten digits become memories as β grows.
+    """Show how ten handwritten digits become memories as β grows.
 
     For each β, all fixed points that can be found are counted by Morse index µ (stable: µ=0),
     and a hundred digits are recalled. A digit is stored if retrieval started at it ends at a
@@ -137,7 +138,9 @@ def _demo(
     "--beta", "betas", type=float, multiple=True, required=True, callback=each_positive,
     metavar="B", help="Inverse temperature; give it again for more.",
 )  # fmt: skip
-@click.option("--method", default="auto", show_default=True, help="Search method.")
+@click.option(
+    "--method", default="auto", show_default=True, help=f"Search method: {', '.join(METHODS)}."
+)
 @click.option("--prove", is_flag=True, help="Search exhaustively: --method cells.")
 @click.option(
     "--output",
@@ -154,7 +157,7 @@ def _atlas(
     file: Path, key: str, betas: tuple[float, ...], method: str, prove: bool, output: Path | None,
     as_json: bool, progress: bool | None, time_limit: float, seed: int,
 ) -> None:  # fmt: skip
-    r"""List the fixed points for the patterns in FILE.
+    """List the fixed points for the patterns in FILE.
 
     FILE holds one pattern per row: .npy, .npz, .csv (commas; a first line with text is a header)
     or .parquet. Exit code 1: --prove did not end with a proof. With --json one β prints one
@@ -210,7 +213,7 @@ for _command in (retrieve, follow, reproduce, bench):
     help="Write it as JSON, too.",
 )
 def _show_config(as_json: bool, output: Path | None) -> None:
-    r"""Show version, instruction set, threads, compiler and Eigen version.
+    """Show version, instruction set, threads, compiler and Eigen version.
 
     \b
     Example:

@@ -54,7 +54,7 @@ def follow(
     file: Path, key: str, beta: float, beta_to: float, output: Path | None, as_json: bool,
     progress: bool | None, time_limit: float, seed: int,
 ) -> None:  # fmt: skip
-    r"""Follow the fixed points for the patterns in FILE from one β to another.
+    """Follow the fixed points for the patterns in FILE from one β to another.
 
     The time limit holds for the search at --beta, and again for following. Exit code 1: some
     branch could not be followed to its end. After Ctrl-C what was followed is shown and written;

@@ -50,7 +50,7 @@ def retrieve(
     file: Path, key: str, queries: Path, queries_key: str, beta: float, max_steps: int,
     output: Path | None, as_json: bool, progress: bool | None,
 ) -> None:  # fmt: skip
-    r"""Retrieve from the patterns in FILE what the rows of QUERIES converge to.
+    """Retrieve from the patterns in FILE what the rows of QUERIES converge to.
 
     Exit code 1: some query did not converge. After Ctrl-C the queries done so far, from the
     first, are shown and written.
