@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hopfix
-from hopfix.classical import BinaryHopfield
+from hopfix.classical import BinaryHopfield, BinaryRetrieval
 from hopfix.faces import cips_margin, critical_faces, sufficient_beta
 from hopfix.fixed_points import FixedPoints
 from hopfix.mean_field import AttentionMeanField
@@ -122,6 +122,9 @@ def test_results_do_not_change(name):
             value = getattr(result, field.name)
             if isinstance(value, np.ndarray):
                 arrays += 1
+                if isinstance(result, (hopfix.Retrieval, BinaryRetrieval)):
+                    value[...] = 0  # the caller's
+                    continue
                 with pytest.raises(ValueError, match="read-only"):
                     value[...] = 0
             with pytest.raises(AttributeError):

@@ -74,8 +74,8 @@ inline py::object take_pending_exception() {
   return py::error_already_set().value();
 }
 
-// Calls back into Python, with the GIL. Ctrl-C that lands in there is still Ctrl-C: it stays set for
-// whoever catches Interrupted, so that what was found is kept.
+// Calls back into Python, with the GIL. Ctrl-C that lands in there is still Ctrl-C: it stays set
+// for whoever catches Interrupted, so that what was found is kept.
 template <class Call>
 auto call_python(const Call& call) {
   const py::gil_scoped_acquire acquire;

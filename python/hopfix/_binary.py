@@ -33,6 +33,8 @@ _MOST_NUMBERS = 2**31 - 2  # N (d + 1): fields are exact integers of 32 bits
 class BinaryRetrieval(Comparable):
     """Result of `BinaryHopfield.retrieve`; leading shapes are those of the queries.
 
+    Its arrays are the caller's, as those of `Retrieval`.
+
     Attributes:
         states: (..., d) of −1 and 1, the state after `steps` updates.
         steps: (...) int64, the least number of updates (sweeps) whose state comes back after
@@ -44,6 +46,9 @@ class BinaryRetrieval(Comparable):
     states: FloatArray
     steps: npt.NDArray[np.int64]
     period: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Lock nothing."""
 
     @property
     def converged(self) -> npt.NDArray[np.bool_]:

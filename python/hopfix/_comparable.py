@@ -12,8 +12,8 @@ class Comparable:
     """Base of dataclasses (with eq=False) that are equal where all their fields are.
 
     Arrays are equal with the same dtype, shape and entries, NaN beside NaN; a result, like an
-    array, has no hash. Arrays of NumPy are read-only, copies and what comes out of a pickle
-    included.
+    array, has no hash. Arrays of NumPy are read-only unless the class has its own `__post_init__`,
+    in copies and in what comes out of a pickle, too.
     """
 
     __slots__ = ()

@@ -18,6 +18,8 @@ from hopfix._interchange import in_callers_kind
 class Retrieval(Comparable):
     """Result of `Hopfield.retrieve`; leading shapes are those of the queries.
 
+    Its arrays are the caller's to work on in place, unlike those of other results.
+
     Attributes:
         states: (..., d), the last state of every query.
         steps: (...) int64, updates applied to it.
@@ -31,10 +33,7 @@ class Retrieval(Comparable):
     residual: FloatArray
 
     def __post_init__(self) -> None:
-        """What the core has made is nobody else's: no views, whose making takes a microsecond."""
-        for value in (self.states, self.steps, self.converged, self.residual):
-            if type(value) is np.ndarray:
-                value.flags.writeable = False
+        """Lock nothing: these are the caller's, as what `Hopfield.update` returns."""
 
 
 @in_callers_kind
