@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -179,6 +180,14 @@ def test_networks_in_several_python_threads_at_once():
         worker.join(timeout=60)
     assert not any(worker.is_alive() for worker in workers), "deadlock"
     assert failures == []
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded Python"
+)
+def test_importing_leaves_the_gil_off():
+    done = run_python("import sys, hopfix; print(sys._is_gil_enabled())", PYTHON_GIL="")
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_the_gil_is_released_during_a_long_call():
