@@ -44,10 +44,21 @@ def orthogonal_rows(generator: np.random.Generator, count: int, dim: int) -> Flo
     """
     width = min(count, dim)
     blocks = -(-count // width)
-    q, r = np.linalg.qr(generator.standard_normal((blocks, dim, width)))
-    signs = np.where(np.diagonal(r, axis1=1, axis2=2) < 0, -1.0, 1.0)
-    rows = (q * signs[:, None, :]).transpose(0, 2, 1).reshape(blocks * width, dim)[:count]
+    normal = generator.standard_normal((blocks, dim, width))
+    # Some at a time: Ctrl-C has to wait for NumPy.
+    some = max(1, 2**20 // (dim * width))
+    haar = np.concatenate(
+        [_haar_blocks(normal[first : first + some]) for first in range(0, blocks, some)]
+    )
+    rows = haar.transpose(0, 2, 1).reshape(blocks * width, dim)[:count]
     return rows * np.sqrt(generator.chisquare(dim, count))[:, None]
+
+
+def _haar_blocks(normal: FloatArray) -> FloatArray:
+    """Return (K, dim, width) orthonormal columns from matrices of normal numbers."""
+    q, r = np.linalg.qr(normal)
+    signs = np.where(np.diagonal(r, axis1=1, axis2=2) < 0, -1.0, 1.0)
+    return np.asarray(q * signs[:, None, :])
 
 
 class RandomFeatures:
