@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hopfix import mean_field
 from hopfix.mean_field import AttentionMeanField, State
 
 REFERENCE = np.load(Path(__file__).parent / "data" / "mean_field_periodic.npz")
@@ -314,6 +315,12 @@ def test_exponents_of_a_fixed_point_are_its_eigenvalues():
         ),
         (lambda m: m.with_parameters(beta=-1), ValueError, "beta: got -1"),
         (lambda m: m.simulate(5, progress=3), TypeError, "progress: got int"),
+        (lambda m: m.random_state("x"), TypeError, "seed: got str"),
+        (lambda m: m.bifurcation([1.0], 500, 1, lyapunov="x"), TypeError, "lyapunov: got str"),
+        (lambda _: mean_field.classify(3), TypeError, "model: got int, need hopfix.mean_field.Att"),
+        (lambda _: mean_field.follow_orbit(3, 3, 2.0), TypeError, "model: got int"),
+        (lambda m: mean_field.follow_orbit(m, 3, 2.0), TypeError, "orbit: got int"),
+        (lambda m: mean_field.certify_orbit(m, 3), TypeError, "orbit: got int, need"),
         (lambda m: m.lyapunov(500, progress="x"), TypeError, "progress: got str"),
         (lambda m: m.bifurcation([1.0], 5, 1, progress=3), TypeError, "progress: got int"),
         (lambda m: m.network(10).simulate(5, progress=3), TypeError, "progress: got int"),
@@ -332,6 +339,7 @@ def test_errors_name_the_argument(call, error, message):
         ({"gamma": -1.0}, "gamma: got -1"),
         ({"position_weight": 0.5, "positions": None}, "positions: needed"),
         ({"position_weight": 1.5}, "position_weight: got 1.5"),
+        ({"positions": 3}, "positions: got int, need four"),
         ({"context": 9}, "positions: got shape"),
         ({"class_weights": [0.5, 0.6]}, "class_weights: got sum .*, need"),
         ({"class_weights": [1.0]}, "class_weights: got shape"),
@@ -351,7 +359,7 @@ def test_bad_networks_are_refused(change, message):
         "position_weight": 0.1,
         "positions": [np.ones((3, 2))] * 4,
     } | change
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         AttentionMeanField(**options)
 
 

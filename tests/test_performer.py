@@ -330,6 +330,10 @@ def test_relu_without_offset_may_vanish():
         (lambda: Performer(np.eye(3), -1.0, RandomFeatures(3, 5)), "beta: got -1"),
         (lambda: Performer(np.eye(3), 1.0, RandomFeatures(3, 5), 0), "draws: got 0"),
         (
+            lambda: Performer(np.eye(3), 1.0, RandomFeatures(3, 5), sparsify_above=np.nan),
+            "sparsify_above: got nan, need a finite number",
+        ),
+        (
             lambda: Performer(np.eye(3), 1.0, RandomFeatures(3, 5), sparsify_above="x"),
             "sparsify_above",
         ),

@@ -172,6 +172,8 @@ def test_progress_counts_the_queries_that_stopped():
 
 
 def test_wrong_arguments_are_named(tmp_path):
+    with pytest.raises(TypeError, match="shards: got int, need a sequence"):
+        ShardedHopfield(3, 1.0)
     with pytest.raises(ValueError, match="shards: got none"):
         ShardedHopfield([], 1.0)
     with pytest.raises(ValueError, match=r"shards\[1\]: patterns: got nan"):

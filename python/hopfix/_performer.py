@@ -114,6 +114,8 @@ class Performer:
             )
         draws = as_integer("draws", draws, 1)
         threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
+        if threshold is not None and not math.isfinite(threshold):
+            raise ValueError(f"sparsify_above: got {threshold}, need a finite number or None")
         all_features = tuple(features.redraw(draw) for draw in range(draws))
         self._settle(all_features, beta, threshold, dtype, threads)
 

@@ -121,6 +121,9 @@ class ShardedHopfield:
         self._beta = as_positive("beta", beta)
         self._threads = resolve_threads(num_threads)
         self._executor = as_executor(executor)
+        if isinstance(shards, (str, FileShard)) or not hasattr(shards, "__iter__"):
+            got = type(shards).__name__
+            raise TypeError(f"shards: got {got}, need a sequence of arrays or FileShards")
         given = list(shards)
         if not given:
             raise ValueError("shards: got none, need at least one")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer
+from hopfix.mean_field._columns import require_kind, require_model
 from hopfix.mean_field._results import Array, LyapunovExponents, State
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def periodic_orbit(
     Raises:
         ValueError: where Newton's method does not converge to rounding.
     """
+    require_model(model)
     length = as_integer("period", period, 1)
     forcing = forcing_period(model)
     if length % forcing:
@@ -149,6 +151,8 @@ def certify_orbit(model: AttentionMeanField, orbit: PeriodicOrbit) -> PeriodicOr
     Raises:
         RuntimeError: a thread does not round to nearest with gradual underflow.
     """
+    require_model(model)
+    require_kind("orbit", orbit, PeriodicOrbit)
     p, m, context = orbit.period, model.features, model.context
     if p % forcing_period(model):
         raise ValueError(f"orbit: got period {p}, need a multiple of {forcing_period(model)}")
@@ -286,6 +290,7 @@ def classify(
         >>> found.kind, found.period
         ('periodic', 4)
     """
+    require_model(model)
     exponents = model.lyapunov(steps, start, discard)
     state = exponents.final_state
     largest = as_integer("max_period", max_period, 1)

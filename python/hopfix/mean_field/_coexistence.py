@@ -9,6 +9,7 @@ import numpy as np
 
 from hopfix._arrays import as_integer
 from hopfix.mean_field._attractors import Attractor, PeriodicOrbit, classify, forcing_period
+from hopfix.mean_field._columns import require_model
 from hopfix.mean_field._results import State
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def attractors(
     Returns:
         (attractor, number of starts that led to it) for each.
     """
+    require_model(model)
     if isinstance(starts, (int, np.integer)):
         states = [model.random_state(seed) for seed in range(as_integer("starts", starts, 1))]
     else:

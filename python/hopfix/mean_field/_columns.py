@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 _MATRICES = ("output", "value", "query", "key")
 
 
+def require_kind(name: str, value: object, kind: type) -> None:
+    """TypeError unless the value is of this class of `hopfix.mean_field`."""
+    if not isinstance(value, kind):
+        need = f"hopfix.mean_field.{kind.__name__}"
+        raise TypeError(f"{name}: got {type(value).__name__}, need {need}")
+
+
+def require_model(model: object) -> None:
+    """TypeError unless it is an `AttentionMeanField`."""
+    from hopfix.mean_field._model import AttentionMeanField  # which needs this module itself
+
+    require_kind("model", model, AttentionMeanField)
+
+
 def as_matrices(given: Sequence[npt.ArrayLike]) -> list[Array]:
     matrices: list[Array] = []
     for name, value in zip(_MATRICES, given, strict=True):
@@ -58,7 +72,11 @@ def position_fields(given: Sequence[npt.ArrayLike] | None, features: int, contex
     """(L, 4 M): n⁻¹ Σ_j P_aj p_j of every position, zeros without positions."""
     if given is None:
         return np.zeros((context, 4 * features))
-    if isinstance(given, (str, bytes)) or len(given) != 4:
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
+        raise TypeError(
+            f"positions: got {type(given).__name__}, need four arrays: (P_o, P_v, P_q, P_k)"
+        )
+    if len(given) != 4:
         raise ValueError(f"positions: got {len(given)}, need four: (P_o, P_v, P_q, P_k)")
     matrices = [as_float_array("positions", matrix).astype(np.float64) for matrix in given]
     shape = matrices[0].shape

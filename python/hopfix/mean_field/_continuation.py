@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import as_integer, as_positive
 from hopfix.mean_field._attractors import PeriodicOrbit, orbit_jacobian, periodic_orbit
+from hopfix.mean_field._columns import require_kind, require_model
 from hopfix.mean_field._results import Array, State
 
 if TYPE_CHECKING:
@@ -207,6 +208,8 @@ def follow_orbit(
     Source: Keller (1977); test functions as in Kuznetsov, "Elements of Applied Bifurcation
     Theory", chapter 10.
     """
+    require_model(model)
+    require_kind("orbit", orbit, PeriodicOrbit)
     target, most = as_positive("beta_to", beta_to), as_integer("max_steps", max_steps, 1)
     curve = _Curve(model, orbit)
     unknowns = np.append(orbit.state.attention.ravel(), model.beta)

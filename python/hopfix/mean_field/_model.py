@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_float_array, as_integer, as_nonnegative, as_positive
+from hopfix._arrays import as_bool, as_float_array, as_integer, as_nonnegative, as_positive
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor
 from hopfix._progress import Progress, as_progress
@@ -289,8 +289,9 @@ class AttentionMeanField:
 
     def random_state(self, seed: int | np.random.Generator) -> State:
         """Return a full window of independent attentions, uniform in [−1, 1], at position 0."""
-        generator = np.random.default_rng(seed)
-        return State(generator.uniform(-1, 1, (self._context, self.features)))
+        if not isinstance(seed, np.random.Generator):
+            seed = np.random.default_rng(as_integer("seed", seed, 0))
+        return State(seed.uniform(-1, 1, (self._context, self.features)))
 
     def step(self, state: State) -> State:
         """Return the `State` one step later, for any state that can be continued."""
@@ -428,4 +429,4 @@ class AttentionMeanField:
     def _exponents_wanted(self, count: int | None, lyapunov: bool = True) -> int:
         size = self._context * self.features
         wanted = size if count is None else as_integer("count", count, 1, size)
-        return wanted if lyapunov else 0
+        return wanted if as_bool("lyapunov", lyapunov) else 0

@@ -19,7 +19,7 @@ from hopfix._executor import MOST_PARTS, map_in_order
 from hopfix._files import open_archive, replace_archive
 from hopfix._progress import Progress, as_progress
 from hopfix.mean_field._attractors import forcing_period
-from hopfix.mean_field._columns import as_parameters, as_steps
+from hopfix.mean_field._columns import as_parameters, as_steps, require_model
 from hopfix.mean_field._results import Array, Bifurcation, State, mean_and_error, states_from
 from hopfix.mean_field._trajectories import SHORTEST, exponents, simulate
 
@@ -204,6 +204,7 @@ def sweep(
         ValueError: naming a shard of another sweep in the directory.
         KeyboardInterrupt: Ctrl-C; the shards done are kept.
     """
+    require_model(model)
     options = SweepOptions(*as_steps(steps, discard), model._exponents_wanted(count, lyapunov))
     parameters = as_parameters(model, betas, gammas, position_weights)
     size, folder = as_integer("shard", shard, 1), Path(directory)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_float_array, as_integer, require_finite
+from hopfix.mean_field._columns import require_kind
 from hopfix.mean_field._results import Array, Sensitivities, State
 
 
@@ -89,8 +90,7 @@ class System:
     def window(self, states: Sequence[State]) -> tuple[Array, Array | None]:
         """Attentions (count, filled, M), and first tokens (count, classes) where filled < L."""
         for state in states:
-            if not isinstance(state, State):
-                raise TypeError(f"state: got {type(state).__name__}, need hopfix.mean_field.State")
+            require_kind("state", state, State)
             as_integer("state.position", state.position, 0, self.context - 1)
         rows = [as_float_array("state.attention", state.attention) for state in states]
         shape = rows[0].shape
