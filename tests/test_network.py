@@ -439,3 +439,22 @@ def test_show_config_prints_or_returns_it(capsys):
     for key in ("version", "isa", "threads"):
         assert key in text
     assert hopfix.get_config()["isa"] in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_arrays_that_begin_at_any_byte(method, dtype):
+    """As buffers of other processes do; only `.ci/sanitize` sees a load that is not aligned."""
+
+    def moved(array):
+        buffer = np.empty(array.nbytes + 1, np.uint8)
+        buffer[1:] = array.view(np.uint8).ravel()
+        there = buffer[1:].view(dtype).reshape(array.shape)
+        assert not there.flags.aligned
+        return there
+
+    patterns, beta, log_weights, states, t = problem(40, 17, (5,), dtype, weighted=True)
+    here = hopfix.Hopfield(patterns, beta, log_weights=log_weights)
+    there = hopfix.Hopfield(moved(patterns), beta, log_weights=moved(log_weights))
+    np.testing.assert_array_equal(
+        call(there, method, moved(states), moved(t)), call(here, method, states, t)
+    )

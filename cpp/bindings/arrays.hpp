@@ -25,8 +25,10 @@ namespace hopfix::bindings {
 
 namespace py = pybind11;
 
+// Copied where they are not aligned: buffers that another process sent begin anywhere.
 template <class T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast |
+                                 py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
 template <class T>
 Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
