@@ -8,6 +8,7 @@ import sysconfig
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import naive
 import numpy as np
@@ -188,6 +189,62 @@ def test_networks_in_several_python_threads_at_once():
 def test_importing_leaves_the_gil_off():
     done = run_python("import sys, hopfix; print(sys._is_gil_enabled())", PYTHON_GIL="")
     assert done.stdout == "False\n", done.stderr
+
+
+def together(works):
+    """The results of functions called in one thread each, at the same time."""
+    barrier = threading.Barrier(len(works))
+
+    def begin(work):
+        barrier.wait(timeout=60)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [done.result(timeout=120) for done in [pool.submit(begin, work) for work in works]]
+
+
+def everything(net, states):
+    """Bytes of what makes a network derive and keep something at its first call."""
+    arrays = [
+        net.retrieve(states, max_steps=30).states,
+        net.update(states),
+        net.certify(states[:3]).radius,
+        *(net.fixed_points(method, seed=1).states for method in ("starts", "cells", "faces")),
+    ]
+    return [array.tobytes() for array in arrays]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one network", "networks of their own"])
+def test_threads_that_begin_at_once_search_and_retrieve_as_one_alone(shared):
+    rng = np.random.default_rng(2)
+    patterns, states = rng.normal(size=(7, 3)), rng.normal(size=(30, 3))
+
+    def network():
+        return hopfix.Hopfield(patterns, 4.0, num_threads=2)
+
+    expected = everything(network(), states)
+    for _ in range(3):
+        nets = [network()] * 3 if shared else [network() for _ in range(3)]
+        for got in together([lambda net=net: everything(net, states) for net in nets]):
+            assert got == expected
+
+
+@pytest.mark.parametrize("dim", [20, 512])
+def test_threads_that_begin_at_once_share_what_a_network_derives(dim, dtype):
+    # More than 512 patterns are screened in 16 bits; rows of a power of two are spaced out.
+    rng = np.random.default_rng(3)
+    patterns = rng.normal(size=(700, dim)).astype(dtype)
+    states = rng.normal(size=(40, dim)).astype(dtype)
+
+    def network():
+        return hopfix.Hopfield(patterns, 1 / dim, num_threads=2)
+
+    expected = network().retrieve(states, max_steps=50)
+    for _ in range(3):
+        net = network()
+        for got in together([lambda net=net: net.retrieve(states, max_steps=50)] * 3):
+            np.testing.assert_array_equal(got.states, expected.states)
+            np.testing.assert_array_equal(got.steps, expected.steps)
 
 
 def test_the_gil_is_released_during_a_long_call():
