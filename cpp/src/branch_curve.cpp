@@ -108,7 +108,7 @@ Coordinates hermite(const CurvePoint& from, const CurvePoint& to, double distanc
   return z;
 }
 
-double crossings(const Spectrum& a, const Spectrum& b) {
+double crossings(const Eigenpairs& a, const Eigenpairs& b) {
   const auto rank = static_cast<ptrdiff_t>(a.values.size());
   const ptrdiff_t above_a = a.above(), above_b = b.above();
   double shared = 0;

@@ -10,7 +10,7 @@ namespace hopfix {
 // A point of a branch with what is needed to go on from it.
 struct CurvePoint {
   Coordinates z, tangent;  // the tangent is of length 1
-  Spectrum spectrum;
+  Eigenpairs spectrum;
   double sigma = 0;  // arclength along the branch so far
 
   std::ptrdiff_t morse_index() const { return spectrum.above(); }
@@ -61,6 +61,6 @@ Coordinates hermite(const CurvePoint& from, const CurvePoint& to, double distanc
 // How many eigenvalues of J cross 1 between two points, upwards and downwards together: the squared
 // Frobenius distance of the projectors on their eigenvectors above 1. A whole number but for the
 // turning of these spaces in between.
-double crossings(const Spectrum& a, const Spectrum& b);
+double crossings(const Eigenpairs& a, const Eigenpairs& b);
 
 }  // namespace hopfix

@@ -85,7 +85,7 @@ std::vector<double> values_of(const std::vector<CurvePoint>& nodes, const Get& g
 }
 
 // v' J v, from the spectrum.
-double rayleigh(const Spectrum& spectrum, const std::vector<double>& v) {
+double rayleigh(const Eigenpairs& spectrum, const std::vector<double>& v) {
   double sum = 0;
   for (size_t i = 0; i < spectrum.values.size(); ++i) {
     double along = 0;
@@ -98,7 +98,7 @@ double rayleigh(const Spectrum& spectrum, const std::vector<double>& v) {
 
 // The eigenvector above 1 at one point that has least to do with those above 1 at the other, and
 // how much that is.
-std::pair<std::vector<double>, double> lost_vector(const Spectrum& from, const Spectrum& to) {
+std::pair<std::vector<double>, double> lost_vector(const Eigenpairs& from, const Eigenpairs& to) {
   const auto rank = static_cast<ptrdiff_t>(from.values.size());
   std::pair<std::vector<double>, double> best{{}, HUGE_VAL};
   for (ptrdiff_t i = rank - from.above(); i < rank; ++i) {
@@ -113,18 +113,18 @@ std::pair<std::vector<double>, double> lost_vector(const Spectrum& from, const S
   return best;
 }
 
-std::vector<double> crossing_vector(const Spectrum& a, const Spectrum& b) {
+std::vector<double> crossing_vector(const Eigenpairs& a, const Eigenpairs& b) {
   auto down = lost_vector(a, b), up = lost_vector(b, a);
   return down.second <= up.second ? std::move(down.first) : std::move(up.first);
 }
 
-ptrdiff_t singular_count(const Spectrum& spectrum) {
+ptrdiff_t singular_count(const Eigenpairs& spectrum) {
   return std::count_if(spectrum.values.begin(), spectrum.values.end(),
                        [](double value) { return std::fabs(value - 1) <= kSingular; });
 }
 
 // The eigenvector whose eigenvalue is closest to 1.
-std::vector<double> nearest_vector(const Spectrum& spectrum) {
+std::vector<double> nearest_vector(const Eigenpairs& spectrum) {
   const auto rank = static_cast<ptrdiff_t>(spectrum.values.size());
   ptrdiff_t best = 0;
   for (ptrdiff_t i = 1; i < rank; ++i)
@@ -134,7 +134,7 @@ std::vector<double> nearest_vector(const Spectrum& spectrum) {
 
 // v on the space of all eigenvectors with eigenvalues close to those of the crossing ones; v itself
 // where there are none.
-std::vector<double> on_null_space(const Spectrum& spectrum, const std::vector<double>& v) {
+std::vector<double> on_null_space(const Eigenpairs& spectrum, const std::vector<double>& v) {
   constexpr double kClose = 1e-3;
   const auto rank = static_cast<ptrdiff_t>(v.size());
   std::vector<double> out(v.size());
@@ -367,7 +367,7 @@ bool polish_crossing(BranchCurve& curve, Coordinates& z, std::vector<double>& v,
 // branches in it (the algebraic branching equation).
 std::optional<Coordinates> other_branch(BranchCurve& curve, const LocatedEvent& event) {
   const ptrdiff_t r = curve.map().rank();
-  const Spectrum& spectrum = event.place.spectrum;
+  const Eigenpairs& spectrum = event.place.spectrum;
   const MapPoint& here = curve.evaluate(event.place.z);
   const Coordinates& tangent = event.place.tangent;
   Coordinates along_v(event.null_vector), along_s(at(r + 1));

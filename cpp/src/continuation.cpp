@@ -117,7 +117,7 @@ class Follower {
     along_s.back() = 1;
     // The bordered matrix is singular at a degenerate point, the given point itself is not wrong.
     const Correction correction = curve.correct(z, along_s);
-    const Spectrum spectrum = spectrum_of(curve.evaluate(start.z).jacobian(), map_.rank());
+    const Eigenpairs spectrum = spectrum_of(curve.evaluate(start.z).jacobian(), map_.rank());
     for (const double value : spectrum.values)
       if (std::fabs(value - 1) <= kDegenerate) {
         start.failure = BranchEnd::degenerate;

@@ -198,13 +198,13 @@ std::vector<double> MapPoint::derivative_along(const double* v) const {
   return out;
 }
 
-ptrdiff_t Spectrum::above(double tolerance) const {
+ptrdiff_t Eigenpairs::above(double tolerance) const {
   return std::count_if(values.begin(), values.end(),
                        [&](double value) { return value > 1 + tolerance; });
 }
 
-Spectrum spectrum_of(const std::vector<double>& jacobian, ptrdiff_t rank) {
-  Spectrum out;
+Eigenpairs spectrum_of(const std::vector<double>& jacobian, ptrdiff_t rank) {
+  Eigenpairs out;
   out.values.resize(at(rank));
   std::vector<double> columns(at(rank * rank));
   out.vectors.resize(at(rank * rank));

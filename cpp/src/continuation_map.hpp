@@ -87,7 +87,7 @@ class MapPoint {
 };
 
 // Eigenvalues of J, ascending, with eigenvectors as the rows of `vectors`.
-struct Spectrum {
+struct Eigenpairs {
   std::vector<double> values, vectors;
 
   const double* vector(std::ptrdiff_t i) const {
@@ -97,7 +97,7 @@ struct Spectrum {
   std::ptrdiff_t above(double tolerance = 0) const;
 };
 
-Spectrum spectrum_of(const std::vector<double>& jacobian, std::ptrdiff_t rank);
+Eigenpairs spectrum_of(const std::vector<double>& jacobian, std::ptrdiff_t rank);
 
 double dot(const Coordinates& a, const Coordinates& b);
 double norm(const Coordinates& a);

@@ -39,7 +39,7 @@ class DirectionEquations {
       : here_(curve.evaluate(event.place.z)),
         rank_(at(curve.map().rank())),
         n_(at(curve.map().size())) {
-    const Spectrum& spectrum = event.place.spectrum;
+    const Eigenpairs& spectrum = event.place.spectrum;
     Coordinates along_s(rank_ + 1);
     along_s.back() = 1;
     for (size_t i = 0; i < rank_; ++i) {
