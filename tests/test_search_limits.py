@@ -49,6 +49,17 @@ def test_max_count_at_least_the_number_changes_nothing():
     same(net.fixed_points("starts", max_count=1000), net.fixed_points("starts"))
 
 
+@pytest.mark.parametrize("limit", [2**63, 10**30])
+def test_limits_beyond_64_bits_limit_nothing(limit):
+    net = hopfix.Hopfield(np.eye(3), 5.0)
+    for method in ("starts", "cells", "faces", "closed_form"):
+        assert len(net.fixed_points(method, max_count=limit)) == 7
+    assert net.fixed_points("cells", max_boxes=limit).completeness == "proved"
+    assert len(hopfix.faces.critical_faces(np.eye(3), max_count=limit)) == 7
+    box = np.full(3, 2.0)
+    assert hopfix.degree.brouwer_degree(net, -box, box, max_boxes=limit).value == 1
+
+
 @pytest.mark.parametrize("certify", [True, False])
 def test_time_limit_returns_what_was_found(certify):
     net = hopfix.Hopfield(np.eye(18), 25.0)  # 262,143 fixed points

@@ -152,6 +152,11 @@ def as_bool(name: str, value: object) -> bool:
     return bool(value)
 
 
+def as_limit(name: str, value: object) -> int:
+    """Return an integer >= 1; one that no computation reaches is brought within 64 bits."""
+    return min(as_integer(name, value, 1), 2**62)
+
+
 def as_faces(face: npt.ArrayLike, n: int) -> tuple[npt.NDArray[np.int64], bool]:
     """Return faces of `n` patterns as (K, m) distinct indices, and whether one face was given."""
     try:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_integer, as_positive, as_states
+from hopfix._arrays import as_limit, as_positive, as_states
 from hopfix._interchange import interchange
 from hopfix._progress import Progress, as_progress
 
@@ -101,7 +101,7 @@ def brouwer_degree(
     if method not in _METHODS:
         raise ValueError(f"method: got {method!r}, need one of {', '.join(_METHODS)}")
     budget = _Budget(
-        as_integer("max_boxes", max_boxes, 1),
+        as_limit("max_boxes", max_boxes),
         None if time_limit is None else as_positive("time_limit", time_limit),
         as_progress(progress),
     )

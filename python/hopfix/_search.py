@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hopfix import _closed_form, _core, _face_search
-from hopfix._arrays import as_bool, as_integer, as_positive
+from hopfix._arrays import as_bool, as_integer, as_limit, as_positive
 from hopfix._executor import Delegate, as_executor, delegate_to
 from hopfix._fixed_point_list import assemble
 from hopfix._progress import Progress, as_progress
@@ -86,9 +86,9 @@ class SearchOptions:
             method=method,
             certify=as_bool("certify", certify),
             form=form,
-            max_boxes=None if max_boxes is None else as_integer("max_boxes", max_boxes, 1),
+            max_boxes=None if max_boxes is None else as_limit("max_boxes", max_boxes),
             max_face=None if max_face is None else as_integer("max_face", max_face, 1),
-            max_count=None if max_count is None else as_integer("max_count", max_count, 1),
+            max_count=None if max_count is None else as_limit("max_count", max_count),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             symmetry=as_bool("symmetry", symmetry),
             seed=as_integer("seed", seed, 0) % 2**64,

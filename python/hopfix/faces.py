@@ -33,6 +33,7 @@ from hopfix._arrays import (
     FloatArray,
     as_faces,
     as_integer,
+    as_limit,
     as_nonnegative,
     as_patterns,
     as_positive,
@@ -272,7 +273,7 @@ def critical_faces(
     n = len(checked)
     a = None if offsets is None else as_vector("offsets", offsets, n, np.dtype(np.float64))
     size = n if max_size is None else as_integer("max_size", max_size, 1)
-    most = 2**62 if max_count is None else as_integer("max_count", max_count, 1)
+    most = 2**62 if max_count is None else as_limit("max_count", max_count)
     limit = math.inf if time_limit is None else as_positive("time_limit", time_limit)
     columns, interruption = _core.critical_faces(
         checked, a, min(size, n), most, limit, as_progress(progress), resolve_threads(num_threads)

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from hopfix._arrays import as_integer, as_positive
+from hopfix._arrays import as_integer, as_limit, as_positive
 from hopfix._derivatives import VARIABLES, as_variables
 from hopfix._fixed_point_list import in_network
 from hopfix._progress import Progress, as_progress
@@ -307,7 +307,7 @@ class DeviceHopfield(Hopfield):
             host.image,
             method,
             max_face=None if max_face is None else as_integer("max_face", max_face, 1),
-            max_count=None if max_count is None else as_integer("max_count", max_count, 1),
+            max_count=None if max_count is None else as_limit("max_count", max_count),
             time_limit=None if time_limit is None else as_positive("time_limit", time_limit),
             seed=as_integer("seed", seed, 0) % 2**64,
             progress=as_progress(progress),
