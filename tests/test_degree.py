@@ -102,3 +102,8 @@ def test_pairs_of_neighbouring_index_pass(births):
 def test_wrong_input(counts, dim, error, message):
     with pytest.raises(error, match=message):
         degree.audit(counts, dim)
+
+
+def test_dimensions_without_end_take_no_time():
+    assert degree.audit({0: 1}, 2**62)
+    assert not degree.audit({1: 1, 2: 2}, 2**62)

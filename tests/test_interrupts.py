@@ -63,7 +63,7 @@ CALLS = {
     "retrieve": (lambda **o: MANY.retrieve(QUERIES, tol=0.0, max_steps=10**6), False, False),
     "binary retrieve": (
         lambda **o: classical.BinaryHopfield(SIGNS[:4000]).retrieve(
-            np.tile(SIGNS, (4, 1)), "asynchronous", max_steps=10**6
+            SIGNS, "asynchronous", max_steps=10**6
         ),
         False,
         False,

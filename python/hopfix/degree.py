@@ -76,7 +76,9 @@ def audit(counts: Mapping[int, int], dim: int) -> DegreeAudit:
 def _violated_inequality(counts: Mapping[int, int], dim: int) -> str | None:
     alternating = 0  # c_m - c_{m-1} + ...
     bound = -1  # (-1)^m
-    for m in range(dim):  # at m = dim it is the degree once more
+    # At m = dim it is the degree once more; past the last index the sum changes its sign alone.
+    last = max(counts, default=0)
+    for m in range(min(dim, last + 3)):
         alternating = counts.get(m, 0) - alternating
         bound = -bound
         if alternating < bound:
