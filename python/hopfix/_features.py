@@ -46,7 +46,7 @@ def orthogonal_rows(generator: np.random.Generator, count: int, dim: int) -> Flo
     blocks = -(-count // width)
     normal = generator.standard_normal((blocks, dim, width))
     # Some at a time: Ctrl-C has to wait for NumPy.
-    some = max(1, 2**20 // (dim * width))
+    some = max(1, 2**18 // (dim * width))
     haar = np.concatenate(
         [_haar_blocks(normal[first : first + some]) for first in range(0, blocks, some)]
     )
