@@ -14,8 +14,10 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "hopfix/checks.hpp"
@@ -30,11 +32,52 @@ template <class T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast |
                                  py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
+// Numbers from which on a pass over them is worth the switches that releasing the GIL costs: some
+// 10 us.
+constexpr std::size_t kWorthReleasing = 1 << 14;
+
+// Runs work(), which touches no Python object, without the GIL if it goes over many numbers.
+template <class Work>
+void release_for(std::size_t numbers, const Work& work) {
+  if (numbers < kWorthReleasing) return work();
+  const py::gil_scoped_release release;
+  work();
+}
+
+// Lets other Python threads run, after every fourth element of loops that make objects by the
+// thousand.
+inline void yield_gil(std::size_t i) {
+  if (i % 4 != 3) return;
+  const py::gil_scoped_release release;
+}
+
 template <class T>
 Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
   Array<T> array(std::move(shape));
-  std::copy(values.begin(), values.end(), array.mutable_data());
+  T* const to = array.mutable_data();
+  release_for(values.size(), [&] { std::copy(values.begin(), values.end(), to); });
   return array;
+}
+
+// An array that holds the vector itself if it is long: neither copied nor freed with the GIL held.
+template <class T>
+Array<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
+  if (values.size() < kWorthReleasing) return to_array(std::as_const(values), std::move(shape));
+  auto kept = std::make_unique<std::vector<T>>(std::move(values));
+  const py::capsule owner(kept.get(), [](void* data) {
+    const py::gil_scoped_release release;
+    delete static_cast<std::vector<T>*>(data);
+  });
+  T* const data = kept.release()->data();
+  return Array<T>(std::move(shape), data, owner);
+}
+
+template <class T>
+std::vector<T> to_vector(const Array<T>& array) {
+  const T *const from = array.data(), *const end = from + array.size();
+  std::vector<T> values;
+  release_for(static_cast<std::size_t>(array.size()), [&] { values.assign(from, end); });
+  return values;
 }
 
 // Execution with Ctrl-C: the calling thread takes the GIL at most every 20 ms to ask Python for

@@ -9,14 +9,19 @@ namespace hopfix::bindings {
 
 namespace {
 
-std::vector<double> to_vector(const Array<double>& array) {
-  return {array.data(), array.data() + array.size()};
-}
-
 AttentionSystem make_system(const Array<double>& projection, const Array<double>& readouts,
                             const Array<double>& positions) {
-  return {projection.shape(1),   positions.shape(0),  projection.shape(0),
-          to_vector(projection), to_vector(readouts), to_vector(positions)};
+  const py::ssize_t features = projection.shape(1), classes = projection.shape(0),
+                    context = positions.shape(0);
+  std::vector<double> of_projection = to_vector(projection), of_readouts = to_vector(readouts),
+                      of_positions = to_vector(positions);
+  const py::gil_scoped_release release;
+  return {features,
+          context,
+          classes,
+          std::move(of_projection),
+          std::move(of_readouts),
+          std::move(of_positions)};
 }
 
 // attention (count, filled, M); token (count, K) or None.
@@ -30,8 +35,8 @@ AttentionWindow make_window(const Array<double>& attention, const py::object& to
   return window;
 }
 
-py::tuple window_tuple(const AttentionWindow& window, py::ssize_t count, py::ssize_t features) {
-  return py::make_tuple(to_array(window.attention, {count, window.filled, features}),
+py::tuple window_tuple(AttentionWindow& window, py::ssize_t count, py::ssize_t features) {
+  return py::make_tuple(to_array(std::move(window.attention), {count, window.filled, features}),
                         window.position);
 }
 
@@ -98,8 +103,9 @@ AttentionNetwork make_network(const AttentionSystem& system, const Array<std::in
   return {system, {counts.data(), counts.data() + counts.size()}, p[0], p[1], p[2], seed};
 }
 
-Array<double> rows_of(const std::vector<double>& numbers, py::ssize_t features) {
-  return to_array(numbers, {static_cast<py::ssize_t>(numbers.size()) / features, features});
+Array<double> rows_of(std::vector<double>& numbers, py::ssize_t features) {
+  const auto rows = static_cast<py::ssize_t>(numbers.size()) / features;
+  return to_array(std::move(numbers), {rows, features});
 }
 
 // memory: (attention, values, keys, position, steps).

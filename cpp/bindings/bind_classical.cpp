@@ -8,6 +8,7 @@
 #include "certificate_columns.hpp"
 #include "hopfix/binary_hopfield.hpp"
 #include "hopfix/continuous_hopfield.hpp"
+#include "retrieval_columns.hpp"
 
 namespace hopfix::bindings {
 
@@ -72,8 +73,9 @@ py::tuple retrieved(const Signs& states, int threads, const Work& work) {
   BinaryRetrieval result;
   run_released(threads, [&](const Execution& execution) { result = work(execution); });
   const py::ssize_t count = states.shape(0);
-  return py::make_tuple(to_array(result.states, {count, states.shape(1)}),
-                        to_array(result.steps, {count}), to_array(result.period, {count}));
+  return py::make_tuple(to_array(std::move(result.states), {count, states.shape(1)}),
+                        to_array(std::move(result.steps), {count}),
+                        to_array(std::move(result.period), {count}));
 }
 
 py::tuple retrieve_synchronous(const BinaryNetwork& network, const Signs& states,
@@ -116,16 +118,9 @@ Array<T> apply_continuous(const ContinuousNetwork<T>& network, const Array<T>& s
 }
 
 template <class T>
-py::tuple columns_of_retrieval(const Retrieval<T>& result, py::ssize_t dim) {
-  const auto count = static_cast<py::ssize_t>(result.steps.size());
-  return py::make_tuple(to_array(result.states, {count, dim}), to_array(result.steps, {count}),
-                        to_array(result.converged, {count}), to_array(result.residual, {count}));
-}
-
-template <class T>
 void bind_continuous(py::module_& m, const char* name) {
   using N = ContinuousNetwork<T>;
-  py::class_<N> network(m, name);
+  py::class_<N> network(m, name, py::release_gil_before_calling_cpp_dtor());
   network.def(py::init(&make_continuous<T>))
       .def("update",
            [](const N& net, const Array<T>& x, int threads) {
@@ -146,7 +141,7 @@ void bind_continuous(py::module_& m, const char* name) {
              run_released(threads, [&](const Execution& execution) {
                result = retrieve(net, x.data(), x.shape(0), max_steps, tol, execution);
              });
-             return columns_of_retrieval(result, net.dim());
+             return columns(std::move(result), net.dim());
            });
   if constexpr (std::is_same_v<T, double>) {
     network
@@ -156,7 +151,7 @@ void bind_continuous(py::module_& m, const char* name) {
                run_released(threads, [&](const Execution& execution) {
                  result = solve_by_newton(net, x.data(), x.shape(0), max_steps, tol, execution);
                });
-               return columns_of_retrieval(result, net.dim());
+               return columns(std::move(result), net.dim());
              })
         .def("certify", [](const N& net, const Array<T>& x, int threads) {
           std::vector<Certificate> certificates;
@@ -175,11 +170,14 @@ void bind_classical(py::module_& m) {
   m.def("pack_signs", &pack<double>, py::arg("rows").noconvert(), py::arg("threads"));
   m.def("unpack_signs32", &unpack<float>);
   m.def("unpack_signs64", &unpack<double>);
-  py::class_<BinaryNetwork>(m, "BinaryNetwork")
+  py::class_<BinaryNetwork>(m, "BinaryNetwork", py::release_gil_before_calling_cpp_dtor())
       .def(py::init(&make_binary))
       .def("patterns",
            [](const BinaryNetwork& network) {
-             return to_array(network.patterns(), {network.size(), network.words()});
+             SignWords words;
+             release_for(static_cast<std::size_t>(network.size() * network.words()),
+                         [&] { words = network.patterns(); });
+             return to_array(std::move(words), {network.size(), network.words()});
            })
       .def("update", &update_signs)
       .def("energy", &energy_of_signs)

@@ -12,16 +12,16 @@ py::array_t<std::int64_t> numbers(const std::vector<std::ptrdiff_t>& values) {
                   {static_cast<py::ssize_t>(values.size())});
 }
 
-py::dict as_dict(const Branch& branch, py::ssize_t dim) {
+py::dict as_dict(Branch& branch, py::ssize_t dim) {
   const py::ssize_t count = branch.size();
   py::dict out;
-  out["beta"] = to_array(branch.beta, {count});
-  out["states"] = to_array(branch.states, {count, dim});
-  out["log_beta_slopes"] = to_array(branch.log_beta_slopes, {count});
-  out["state_slopes"] = to_array(branch.state_slopes, {count, dim});
-  out["arclength"] = to_array(branch.arclength, {count});
-  out["energy"] = to_array(branch.energy, {count});
-  out["morse_index"] = to_array(branch.morse_index, {count});
+  out["beta"] = to_array(std::move(branch.beta), {count});
+  out["states"] = to_array(std::move(branch.states), {count, dim});
+  out["log_beta_slopes"] = to_array(std::move(branch.log_beta_slopes), {count});
+  out["state_slopes"] = to_array(std::move(branch.state_slopes), {count, dim});
+  out["arclength"] = to_array(std::move(branch.arclength), {count});
+  out["energy"] = to_array(std::move(branch.energy), {count});
+  out["morse_index"] = to_array(std::move(branch.morse_index), {count});
   out["events"] = numbers(branch.events);
   out["places"] = numbers(branch.places);
   out["starts"] = numbers(branch.starts);
@@ -44,8 +44,7 @@ py::dict as_dict(const BranchEvent& event, py::ssize_t dim) {
 }
 
 std::vector<double> numbers(const std::optional<Array<double>>& values) {
-  return values ? std::vector<double>(values->data(), values->data() + values->size())
-                : std::vector<double>();
+  return values ? to_vector(*values) : std::vector<double>();
 }
 
 py::tuple follow(const Network<double>& network, const Array<double>& states,
@@ -67,8 +66,14 @@ py::tuple follow(const Network<double>& network, const Array<double>& states,
       },
       delegate_callback(delegate));
   py::list branches, events;
-  for (const Branch& branch : list.branches) branches.append(as_dict(branch, network.dim()));
-  for (const BranchEvent& event : list.events) events.append(as_dict(event, network.dim()));
+  for (std::size_t i = 0; i < list.branches.size(); ++i) {
+    branches.append(as_dict(list.branches[i], network.dim()));
+    yield_gil(i);
+  }
+  for (std::size_t i = 0; i < list.events.size(); ++i) {
+    events.append(as_dict(list.events[i], network.dim()));
+    yield_gil(i);
+  }
   return py::make_tuple(branches, events, list.interrupted || list.time_limit_reached,
                         take_pending_exception());
 }
@@ -78,8 +83,8 @@ py::tuple correct(const Network<double>& network, const Array<double>& states, i
   run_released(threads, [&](const Execution& execution) {
     corrected = correct_states(network, states.data(), states.shape(0), execution);
   });
-  return py::make_tuple(to_array(corrected.states, {states.shape(0), network.dim()}),
-                        to_array(corrected.solved, {states.shape(0)}));
+  return py::make_tuple(to_array(std::move(corrected.states), {states.shape(0), network.dim()}),
+                        to_array(std::move(corrected.solved), {states.shape(0)}));
 }
 
 }  // namespace

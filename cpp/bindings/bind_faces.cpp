@@ -9,12 +9,21 @@ namespace hopfix::bindings {
 
 namespace {
 
-// An array that holds the vector itself: lists of faces are long.
+// A list of lists of numbers.
 template <class T>
-Array<T> hand_over(std::vector<T>& values) {
-  auto* kept = new std::vector<T>(std::move(values));
-  const py::capsule owner(kept, [](void* data) { delete static_cast<std::vector<T>*>(data); });
-  return Array<T>(static_cast<py::ssize_t>(kept->size()), kept->data(), owner);
+py::list ragged(const std::vector<std::vector<T>>& rows) {
+  py::list out;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    out.append(py::cast(rows[i]));
+    yield_gil(i);
+  }
+  return out;
+}
+
+template <class T>
+Array<T> flat(std::vector<T>& values) {
+  const auto count = static_cast<py::ssize_t>(values.size());
+  return to_array(std::move(values), {count});
 }
 
 // Lists of integers and floats as they are; the Python layer makes the objects.
@@ -33,12 +42,12 @@ py::tuple find_critical_faces(const Array<double>& patterns,
                           patterns.shape(1), options, execution);
   });
   py::dict out;
-  out["first"] = hand_over(list.first);
-  out["indices"] = hand_over(list.indices);
-  out["weights"] = hand_over(list.weights);
-  out["gaps"] = hand_over(list.gaps);
-  out["tied"] = list.tied;
-  out["tied_weights"] = list.tied_weights;
+  out["first"] = flat(list.first);
+  out["indices"] = flat(list.indices);
+  out["weights"] = flat(list.weights);
+  out["gaps"] = flat(list.gaps);
+  out["tied"] = ragged(list.tied);
+  out["tied_weights"] = ragged(list.tied_weights);
   out["origin_radius"] = list.origin_radius;
   out["complete"] = list.complete;
   return py::make_tuple(out, take_pending_exception());
@@ -51,8 +60,7 @@ py::tuple find_cips_margins(const Array<double>& patterns, const Array<std::int6
     margins = cips_margins(patterns.data(), patterns.shape(0), patterns.shape(1), faces.data(),
                            faces.shape(0), faces.shape(1), execution);
   });
-  return py::make_tuple(to_array(margins.lower, {faces.shape(0)}),
-                        to_array(margins.upper, {faces.shape(0)}));
+  return py::make_tuple(flat(margins.lower), flat(margins.upper));
 }
 
 // One dict per face; the witness in arrays of the shapes that the header gives.
@@ -67,20 +75,23 @@ py::list find_sufficient_betas(const Array<double>& patterns, const Array<std::i
   });
   const py::ssize_t k = faces.shape(1), outside = isolated ? 0 : patterns.shape(0) - k;
   py::list out;
-  for (const SufficientBeta& answer : answers) {
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    SufficientBeta& answer = answers[i];
     py::dict fields;
     fields["beta"] = answer.beta;
     fields["shrink"] = answer.shrink;
     fields["thickness"] = answer.thickness;
     fields["reason"] = answer.reason;
     if (std::isfinite(answer.beta)) {
-      const FaceWitness& witness = answer.witness;
+      FaceWitness& witness = answer.witness;
       const py::ssize_t facets = k > 1 ? k : 0;
-      fields["facet_weights"] = to_array(witness.facet_weights, {facets, k});
-      fields["margin_strategies"] = to_array(witness.margin_strategies, {outside, k});
-      fields["facet_strategies"] = to_array(witness.facet_strategies, {facets, outside, k});
+      fields["facet_weights"] = to_array(std::move(witness.facet_weights), {facets, k});
+      fields["margin_strategies"] = to_array(std::move(witness.margin_strategies), {outside, k});
+      fields["facet_strategies"] =
+          to_array(std::move(witness.facet_strategies), {facets, outside, k});
     }
     out.append(fields);
+    yield_gil(i);
   }
   return out;
 }
@@ -91,15 +102,12 @@ bool check_sufficient_beta(const Array<double>& patterns, const Array<std::int64
                            const Array<double>& facet_weights,
                            const Array<double>& margin_strategies,
                            const Array<double>& facet_strategies) {
-  const auto values = [](const Array<double>& array) {
-    return std::vector<double>(array.data(), array.data() + array.size());
-  };
   const SufficientBeta claim{
       beta,
       shrink,
       thickness,
       "",
-      {values(facet_weights), values(margin_strategies), values(facet_strategies)}};
+      {to_vector(facet_weights), to_vector(margin_strategies), to_vector(facet_strategies)}};
   bool proved = false;
   run_released(1, [&](const Execution&) {
     proved = proves_sufficient_beta(patterns.data(), patterns.shape(0), patterns.shape(1),

@@ -38,7 +38,7 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
       },
       delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
-  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  summary["states"] = to_array(std::move(list.states), {list.size(), network.dim()});
   summary["starts"] = list.starts;
   summary["cut_short"] = list.time_limit_reached || list.count_limit_reached || list.interrupted;
   return py::make_tuple(summary, take_pending_exception());
@@ -46,9 +46,12 @@ py::tuple by_starts(const Network64& network, std::uint64_t seed, std::int64_t m
 
 py::list regions(const std::vector<UndecidedRegion>& list, py::ssize_t dim) {
   py::list out;
-  for (const UndecidedRegion& region : list)
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const UndecidedRegion& region = list[i];
     out.append(
         py::make_tuple(to_array(region.state, {dim}), region.radius, describe(region.reason)));
+    yield_gil(i);
+  }
   return out;
 }
 
@@ -71,7 +74,7 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
       },
       delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
-  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  summary["states"] = to_array(std::move(list.states), {list.size(), network.dim()});
   summary["undecided"] = regions(list.undecided, network.dim());
   summary["symmetry"] = list.symmetry;
   summary["representatives"] = list.representatives;
@@ -83,15 +86,15 @@ py::tuple by_cells(const Network64& network, CellForm form, std::int64_t max_box
   return py::make_tuple(summary, take_pending_exception());
 }
 
-py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& first,
+py::tuple by_faces(const Network64& network, const Array<std::int64_t>& first,
                    const Array<std::int64_t>& indices, const Array<double>& weights,
                    std::int64_t max_count, std::int64_t max_regions, bool boxes, double time_limit,
                    bool single_precision, const py::object& progress, const py::object& delegate,
                    int threads) {
   FaceSeeds seeds;
-  seeds.first = first;
-  seeds.indices.assign(indices.data(), indices.data() + indices.size());
-  seeds.weights.assign(weights.data(), weights.data() + weights.size());
+  seeds.first = to_vector(first);
+  seeds.indices = to_vector(indices);
+  seeds.weights = to_vector(weights);
   FaceSearchOptions options;
   options.max_count = max_count;
   options.max_regions = max_regions;
@@ -107,7 +110,7 @@ py::tuple by_faces(const Network64& network, const std::vector<std::int64_t>& fi
       },
       delegate_callback(delegate));
   py::dict summary = columns(list.certificates);
-  summary["states"] = to_array(list.states, {list.size(), network.dim()});
+  summary["states"] = to_array(std::move(list.states), {list.size(), network.dim()});
   summary["undecided"] = regions(list.undecided, network.dim());
   summary["open"] = regions(list.open, network.dim());
   summary["proved"] = list.proved;
@@ -136,7 +139,8 @@ Array<double> subset_weights_array(std::int64_t n, std::int64_t k, double u, dou
     const py::gil_scoped_release release;
     weights = subset_weights(n, k, u, v, limit);
   }
-  return to_array(weights, {static_cast<py::ssize_t>(weights.size()) / n, n});
+  const auto rows = static_cast<py::ssize_t>(weights.size()) / n;
+  return to_array(std::move(weights), {rows, n});
 }
 
 }  // namespace
@@ -152,12 +156,17 @@ void bind_fixed_points(py::module_& m) {
   m.def("fixed_points_by_faces", &by_faces);
   m.def("work_on_portion", &work);
   m.def("plan_cells", [](const Network64& network, CellForm form) {
-    const CellPlan plan = plan_cells(network, form);
+    CellPlan plan;
+    {
+      const py::gil_scoped_release release;
+      plan = plan_cells(network, form);
+    }
     return py::make_tuple(plan.form, plan.seconds_of_a_box);
   });
   m.attr("reason_box_limit") = describe(UndecidedReason::box_limit);
   m.attr("reason_precision") = describe(UndecidedReason::precision);
-  m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal);
+  m.def("is_equinorm_orthogonal", &is_equinorm_orthogonal,
+        py::call_guard<py::gil_scoped_release>());
   m.def("subset_weights", &subset_weights_array);
 }
 

@@ -41,14 +41,13 @@ Array<T> features(const Array<T>& patterns, const Array<T>& matrix, int threads)
 // own it.
 template <class T>
 py::tuple fit(const Array<T>& patterns, Array<T> matrix, const SeparationLoss& loss,
-              std::int64_t steps, const std::vector<double>& rates,
-              const Array<std::int64_t>& batches, double tolerance, double time_limit,
-              const py::object& progress, int threads) {
+              std::int64_t steps, const Array<double>& rates, const Array<std::int64_t>& batches,
+              double tolerance, double time_limit, const py::object& progress, int threads) {
   DescentOptions options;
   options.loss = loss;
   options.steps = steps;
-  options.rates = rates;
-  options.batches.assign(batches.data(), batches.data() + batches.size());
+  options.rates = to_vector(rates);
+  options.batches = to_vector(batches);
   options.tolerance = tolerance;
   options.time_limit = time_limit;
   options.progress = progress_callback(progress);
@@ -59,7 +58,8 @@ py::tuple fit(const Array<T>& patterns, Array<T> matrix, const SeparationLoss& l
   });
   py::dict out;
   out["matrix"] = matrix;
-  out["losses"] = to_array(descent.losses, {static_cast<py::ssize_t>(descent.losses.size())});
+  const auto losses = static_cast<py::ssize_t>(descent.losses.size());
+  out["losses"] = to_array(std::move(descent.losses), {losses});
   out["end"] = describe(descent.end);
   out["fault"] = descent.fault;
   return py::make_tuple(out, take_pending_exception());

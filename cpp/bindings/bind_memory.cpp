@@ -5,6 +5,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "hopfix/memory.hpp"
+#include "retrieval_columns.hpp"
 #include "separation_fault.hpp"
 
 namespace hopfix::bindings {
@@ -19,9 +20,13 @@ Memory<T> make_memory(const Array<T>& patterns, double beta,
                       double sparsify_above) {
   const MemoryOptions options{similarity, separation, matrix ? matrix->shape(0) : 0, normalize,
                               sparsify_above};
-  return Memory<T>(patterns.data(), patterns.shape(0), patterns.shape(1), beta,
-                   log_weights ? log_weights->data() : nullptr, values ? values->data() : nullptr,
-                   values ? values->shape(1) : 0, matrix ? matrix->data() : nullptr, options);
+  const auto data = [](const auto& array) { return array ? array->data() : nullptr; };
+  const T *rows = patterns.data(), *logs = data(log_weights), *of_values = data(values),
+          *of_matrix = data(matrix);
+  const py::ssize_t n = patterns.shape(0), dim = patterns.shape(1),
+                    value_dim = values ? values->shape(1) : 0;
+  const py::gil_scoped_release release;
+  return Memory<T>(rows, n, dim, beta, logs, of_values, value_dim, of_matrix, options);
 }
 
 template <class T>
@@ -68,17 +73,14 @@ py::tuple retrieve_from(const Memory<T>& memory, const Array<T>& states, std::in
   run_released(threads, [&](const Execution& execution) {
     result = retrieve(memory, states.data(), count, max_steps, tol, execution, status);
   });
-  return py::make_tuple(
-      py::make_tuple(to_array(result.states, {count, memory.dim()}),
-                     to_array(result.steps, {count}), to_array(result.converged, {count}),
-                     to_array(result.residual, {count})),
-      fault_name(status.fault), status.row);
+  return py::make_tuple(columns(std::move(result), memory.dim()), fault_name(status.fault),
+                        status.row);
 }
 
 template <class T>
 void bind_memory_of(py::module_& m, const char* name) {
   using M = Memory<T>;
-  py::class_<M>(m, name)
+  py::class_<M>(m, name, py::release_gil_before_calling_cpp_dtor())
       .def(py::init(&make_memory<T>))
       .def("map",
            [](const M& memory, const Array<T>& x, int threads) {

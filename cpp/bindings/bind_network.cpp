@@ -8,17 +8,44 @@
 #include "hopfix/implicit.hpp"
 #include "hopfix/network.hpp"
 #include "hopfix/retrieval.hpp"
+#include "retrieval_columns.hpp"
 
 namespace hopfix::bindings {
 
 namespace {
 
-template <class T>
-void require_finite(const Array<T>& result) {
-  if (first_not_finite(result.data(), result.size()) >= 0)
+// Runs work(execution) -> whether the result overflows, without the GIL.
+template <class Work>
+void run_finite(int threads, const Work& work) {
+  bool finite = true;
+  run_released(threads, [&](const Execution& execution) { finite = work(execution); });
+  if (!finite)
     throw py::value_error(
         "states: the computation overflows; patterns, states and beta are too large for this "
         "dtype (need beta |pattern| |state| within its range)");
+}
+
+template <class T>
+bool is_finite(const T* numbers, py::ssize_t count) {
+  return first_not_finite(numbers, count) < 0;
+}
+
+template <class T>
+py::ssize_t first_not_finite_in(const Array<T>& x) {
+  const T* numbers = x.data();
+  const py::ssize_t count = x.size();
+  py::ssize_t first = -1;
+  release_for(static_cast<std::size_t>(count), [&] { first = first_not_finite(numbers, count); });
+  return first;
+}
+
+template <class T>
+Network<T> make_network(const Array<T>& patterns, double beta,
+                        const std::optional<Array<T>>& log_weights) {
+  const T *rows = patterns.data(), *logs = log_weights ? log_weights->data() : nullptr;
+  const py::ssize_t n = patterns.shape(0), dim = patterns.shape(1);
+  const py::gil_scoped_release release;
+  return Network<T>(rows, n, dim, beta, logs);
 }
 
 // A method (states, count, out) of the network as a function of an array (count, dim).
@@ -28,10 +55,11 @@ Array<T> apply(const Network<T>& network, const Array<T>& states, std::vector<py
   Array<T> out(std::move(shape));
   const T* in = states.data();
   T* to = out.mutable_data();
-  const py::ssize_t count = states.shape(0);
-  run_released(threads,
-               [&](const Execution& execution) { (network.*method)(in, count, to, execution); });
-  require_finite(out);
+  const py::ssize_t count = states.shape(0), size = out.size();
+  run_finite(threads, [&](const Execution& execution) {
+    (network.*method)(in, count, to, execution);
+    return is_finite(to, size);
+  });
   return out;
 }
 
@@ -42,11 +70,10 @@ py::tuple partial_update_arrays(const Network<T>& network, const Array<T>& state
   Array<double> log_sums(count);
   T* to = out.mutable_data();
   double* sums = log_sums.mutable_data();
-  run_released(threads, [&](const Execution& execution) {
+  run_finite(threads, [&](const Execution& execution) {
     network.partial_update(states.data(), count, to, sums, execution);
+    return is_finite(to, count * network.dim()) && is_finite(sums, count);
   });
-  require_finite(out);
-  require_finite(log_sums);
   return py::make_tuple(out, log_sums);
 }
 
@@ -61,11 +88,12 @@ py::tuple vjp_arrays(const Network<T>& network, const Array<T>& states, const Ar
   for (std::size_t i = 0; i < 4; ++i)
     if (wanted[i]) data[i] = arrays[i].emplace(shapes[i]).mutable_data();
   const Gradients<T> gradients{data[0], data[1], data[2], data[3]};
-  run_released(threads, [&](const Execution& execution) {
+  run_finite(threads, [&](const Execution& execution) {
     network.vjp(states.data(), cotangents.data(), count, gradients, execution);
+    return std::all_of(arrays.begin(), arrays.end(), [](const auto& array) {
+      return !array || is_finite(array->data(), array->size());
+    });
   });
-  for (const auto& array : arrays)
-    if (array) require_finite(*array);
   return py::make_tuple(arrays[0], arrays[1], arrays[2], arrays[3]);
 }
 
@@ -86,13 +114,11 @@ py::tuple retrieve_array(const Network<T>& network, const Array<T>& states, std:
                          double tol, int threads) {
   Retrieval<T> result;
   const py::ssize_t count = states.shape(0);
-  run_released(threads, [&](const Execution& execution) {
+  run_finite(threads, [&](const Execution& execution) {
     result = retrieve(network, states.data(), count, max_steps, tol, execution);
+    return is_finite(result.states.data(), count * network.dim());
   });
-  const Array<T> out = to_array(result.states, {count, network.dim()});
-  require_finite(out);
-  return py::make_tuple(out, to_array(result.steps, {count}), to_array(result.converged, {count}),
-                        to_array(result.residual, {count}));
+  return columns(std::move(result), network.dim());
 }
 
 Array<double> leading_direction_array(const Network<double>& network, const Array<double>& states,
@@ -100,10 +126,10 @@ Array<double> leading_direction_array(const Network<double>& network, const Arra
   const py::ssize_t count = states.shape(0);
   Array<double> out({count, static_cast<py::ssize_t>(network.dim())});
   double* to = out.mutable_data();
-  run_released(threads, [&](const Execution& execution) {
+  run_finite(threads, [&](const Execution& execution) {
     leading_directions(network, states.data(), count, to, execution);
+    return is_finite(to, count * network.dim());
   });
-  require_finite(out);
   return out;
 }
 
@@ -122,11 +148,8 @@ Array<std::int64_t> nearest_within_array(const Array<double>& states, const Arra
 template <class T>
 void bind(py::module_& m, const char* name) {
   using N = Network<T>;
-  py::class_<N>(m, name)
-      .def(py::init([](const Array<T>& patterns, double beta, std::optional<Array<T>> log_weights) {
-        return N(patterns.data(), patterns.shape(0), patterns.shape(1), beta,
-                 log_weights ? log_weights->data() : nullptr);
-      }))
+  py::class_<N>(m, name, py::release_gil_before_calling_cpp_dtor())
+      .def(py::init(&make_network<T>))
       .def("update",
            [](const N& net, const Array<T>& x, int threads) {
              return apply(net, x, {x.shape(0), net.dim()}, threads, &N::update);
@@ -150,10 +173,10 @@ void bind(py::module_& m, const char* name) {
            [](const N& net, const Array<T>& x, const Array<T>& t, int threads) {
              Array<T> out({x.shape(0), net.dim()});
              T* to = out.mutable_data();
-             run_released(threads, [&](const Execution& execution) {
+             run_finite(threads, [&](const Execution& execution) {
                net.jvp(x.data(), t.data(), x.shape(0), to, execution);
+               return is_finite(to, x.shape(0) * net.dim());
              });
-             require_finite(out);
              return out;
            })
       .def("vjp", &vjp_arrays<T>)
@@ -163,14 +186,8 @@ void bind(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_network(py::module_& m) {
-  m.def(
-      "first_not_finite",
-      [](const Array<float>& x) { return first_not_finite(x.data(), x.size()); },
-      py::arg("x").noconvert());
-  m.def(
-      "first_not_finite",
-      [](const Array<double>& x) { return first_not_finite(x.data(), x.size()); },
-      py::arg("x").noconvert());
+  m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert());
+  m.def("first_not_finite", &first_not_finite_in<double>, py::arg("x").noconvert());
   bind<float>(m, "Network32");
   bind<double>(m, "Network64");
   m.def("solve_fixed_point_adjoint", &solve_adjoint_arrays);

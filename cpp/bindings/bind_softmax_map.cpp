@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "arrays.hpp"
 #include "bindings.hpp"
 #include "hopfix/softmax_map.hpp"
 
@@ -24,8 +25,8 @@ void bind_softmax_map(py::module_& m) {
           const py::gil_scoped_release release;
           classes = hopfix::softmax_map_classes(n, beta);
         }
-        return py::array_t<hopfix::SoftmaxMapClass>(static_cast<py::ssize_t>(classes.size()),
-                                                    classes.data());
+        const auto count = static_cast<py::ssize_t>(classes.size());
+        return hopfix::bindings::to_array(std::move(classes), {count});
       },
       py::arg("n"), py::arg("beta"));
 }

@@ -1,6 +1,7 @@
 // Certificates as columns, see certificates_from in python/hopfix/_results.py.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "arrays.hpp"
@@ -12,7 +13,23 @@ template <class Value, class Get>
 py::array_t<Value> column(const std::vector<Certificate>& certificates, const Get& get) {
   py::array_t<Value> out(static_cast<py::ssize_t>(certificates.size()));
   Value* to = out.mutable_data();
-  for (const Certificate& certificate : certificates) *to++ = get(certificate);
+  release_for(certificates.size(), [&] {
+    for (const Certificate& certificate : certificates) *to++ = get(certificate);
+  });
+  return out;
+}
+
+// Why each is not certified; equal texts are one object.
+inline py::list reasons(const std::vector<Certificate>& certificates) {
+  std::map<CertificateFailure, py::str> texts;
+  py::list out;
+  for (std::size_t i = 0; i < certificates.size(); ++i) {
+    const CertificateFailure failure = certificates[i].failure;
+    auto text = texts.find(failure);
+    if (text == texts.end()) text = texts.emplace(failure, describe(failure)).first;
+    out.append(text->second);
+    yield_gil(i);
+  }
   return out;
 }
 
@@ -29,9 +46,7 @@ inline py::dict columns(const std::vector<Certificate>& certificates) {
   out["spectral_low"] = column<double>(certificates, [](C c) { return c.spectral_low; });
   out["spectral_high"] = column<double>(certificates, [](C c) { return c.spectral_high; });
   out["min_gap"] = column<double>(certificates, [](C c) { return c.min_gap; });
-  py::list reasons;
-  for (const Certificate& certificate : certificates) reasons.append(describe(certificate.failure));
-  out["reasons"] = reasons;
+  out["reasons"] = reasons(certificates);
   return out;
 }
 

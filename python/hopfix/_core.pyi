@@ -225,7 +225,7 @@ def fixed_points_by_cells(
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 def fixed_points_by_faces(
     network: Network64,
-    first: list[int],
+    first: NDArray[np.int64],
     indices: NDArray[np.int64],
     weights: NDArray[np.float64],
     max_count: int,
@@ -411,7 +411,7 @@ def fit_separation_kernel(
     start: NDArray[np.floating[Any]],
     loss: SeparationLoss,
     steps: int,
-    rates: list[float],
+    rates: NDArray[np.float64],
     batches: NDArray[np.int64],
     tolerance: float,
     time_limit: float,

@@ -122,7 +122,7 @@ def _regions(found: list[Any]) -> list[tuple[Any, str, float]]:
 
 def _seeds(
     faces: CriticalFaces, max_face: int | None
-) -> tuple[list[int], np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
     """Return the faces and the tied sets that carry a point, ragged, and how many are too large."""
     sets = [
         (np.asarray(tied.active), np.asarray(tied.weights))
@@ -137,4 +137,4 @@ def _seeds(
         first = np.append(first, first[-1] + len(members))
         indices = np.append(indices, members)
         weights = np.append(weights, shares)
-    return first.tolist(), indices, weights.astype(np.float64), len(sets) - len(small)
+    return first, indices, weights.astype(np.float64), len(sets) - len(small)

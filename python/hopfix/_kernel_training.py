@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,15 +32,15 @@ def training_start(
     return np.array(as_matrix("start", start, rows, kernel.n_features))
 
 
-def step_lengths(kernel: SeparationKernel) -> list[float]:
+def step_lengths(kernel: SeparationKernel) -> npt.NDArray[np.float64]:
     """Return the step lengths of plain descent; none: line searches."""
-    if not kernel.faithful:
-        return [] if kernel.learning_rate is None else [kernel.learning_rate] * kernel.steps
-    rate = _RATES[kernel.kind] if kernel.learning_rate is None else kernel.learning_rate
-    rates = []
-    for i in range(kernel.steps):
-        rates.append(rate)
-        rate /= 1.0 if kernel.kind == "maximum" else math.sqrt(i + 1)
+    rate = kernel.learning_rate
+    if rate is None and not kernel.faithful:
+        return np.empty(0)
+    rates = np.full(kernel.steps, _RATES[kernel.kind] if rate is None else rate)
+    if kernel.faithful and kernel.kind != "maximum":
+        rates[1:] = np.sqrt(np.arange(1.0, kernel.steps))
+        rates = np.divide.accumulate(rates)
     return rates
 
 

@@ -72,5 +72,5 @@ def certificates_from(columns: dict[str, Any], shape: tuple[int, ...]) -> Certif
         spectral_bounds=np.stack([columns["spectral_low"], columns["spectral_high"]], -1).reshape(
             (*shape, 2)
         ),
-        reasons=list(columns["reasons"]),
+        reasons=columns["reasons"],
     )
