@@ -170,11 +170,11 @@ def test_a_write_that_fails_keeps_the_old_file(files, tmp_path, monkeypatch):
     _files.replace_archive(path, {"a": np.arange(3)})
     before = path.read_bytes()
 
-    def fails(file, **arrays):
+    def fails(file, arrays, **options):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_files.np, "savez_compressed", fails)
+    monkeypatch.setattr(_files, "write_archive", fails)
     with pytest.raises(OSError, match="No space"):
         _files.replace_archive(path, {"a": np.arange(4)})
     assert path.read_bytes() == before

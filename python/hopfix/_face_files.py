@@ -9,7 +9,7 @@ import numpy as np
 
 from hopfix._arrays import as_patterns
 from hopfix._files import open_archive, replace_archive
-from hopfix._layout import parts, require_layout, require_within
+from hopfix._layout import parts, require_layout, require_lengths, require_within
 from hopfix.faces import CriticalFaces, DegenerateSet
 
 _FORMAT = "hopfix critical faces 1"
@@ -77,7 +77,7 @@ def _require_consistent(data: Any) -> None:
     starts = np.concatenate([[0], np.cumsum(np.diff(first))])
     if not np.array_equal(first, starts) or len(first) != len(data["gaps"]) + 1:
         raise ValueError("the entry 'first' does not start at 0, or is not of as many faces")
-    parts("indices", data["indices"], np.diff(first))
+    require_lengths("indices", data["indices"], np.diff(first))
     for name in ("indices", "tied"):
         require_within(name, data[name], 0, n)
 

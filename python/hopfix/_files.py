@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._npy import Archive, open_regular
+from hopfix._npy import Archive, bytes_of, open_regular, write_archive
 
 _CHECKSUM = "checksum"
 
@@ -26,13 +26,13 @@ def replace_archive(
     path: str | os.PathLike[str], arrays: Mapping[str, Any], *, compressed: bool = True
 ) -> None:
     """Write the arrays to a file beside `path`, then put it in its place."""
-    target, write = Path(path), np.savez_compressed if compressed else np.savez
-    content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    target = Path(path)
+    content = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content[_CHECKSUM] = np.array(_checksum(content))
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            write(file, **content)
+            write_archive(file, content, compressed=compressed)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -59,7 +59,7 @@ def _checksum(arrays: Mapping[str, Any]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(repr((name, array.dtype.str, np.shape(arrays[name]))).encode())
-        digest.update(array.tobytes())
+        digest.update(bytes_of(array))
     return digest.hexdigest()
 
 

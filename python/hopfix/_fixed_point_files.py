@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from hopfix._files import open_archive, replace_archive
-from hopfix._layout import require_layout, require_one_of
+from hopfix._layout import as_texts, require_layout, require_one_of
 from hopfix.fixed_points import POINT_ARRAYS, Completeness, FixedPoints, Proof, Undecided
 
 _FORMAT = 4
@@ -37,11 +37,11 @@ def save(points: FixedPoints, path: str | os.PathLike[str]) -> None:
         "log_weights": network.log_weights,
         "similarity": np.array(network._model.similarity),
         "kernel": np.empty((0, d)) if kernel is None else kernel,
-        "reasons": np.array(points.reasons, dtype=np.str_),
+        "reasons": as_texts(points.reasons),
         "completeness": np.array(points.completeness),
         "method": np.array(points.method),
         "undecided_states": np.array(places, dtype=np.float64).reshape(-1, d),
-        "undecided_reasons": np.array([u.reason for u in points.undecided], dtype=np.str_),
+        "undecided_reasons": as_texts([u.reason for u in points.undecided]),
         "undecided_radii": np.array([u.radius for u in points.undecided], dtype=np.float64),
         "proof": np.array("" if points.proof is None else json.dumps(asdict(points.proof))),
     }

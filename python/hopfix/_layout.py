@@ -40,14 +40,25 @@ def _is_of(dtype: np.dtype[Any], kind: str) -> bool:
     return dtype.kind == kind and (kind != "f" or dtype in (np.float32, np.float64))
 
 
+def as_texts(words: Sequence[str]) -> npt.NDArray[np.str_]:
+    """Return words as an array, made in parts between which other threads may run."""
+    some = [np.array(words[i : i + 1024], np.str_) for i in range(0, len(words), 1024)]
+    return np.concatenate([np.empty(0, np.str_), *some])
+
+
 def parts(
     name: str, flat: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
 ) -> list[npt.NDArray[Any]]:
     """Split rows into copies of parts of these lengths, all of them used; ValueError else."""
+    require_lengths(name, flat, lengths)
     ends = np.cumsum(lengths)
-    if (lengths < 0).any() or (int(ends[-1]) if len(ends) else 0) != len(flat):
-        raise ValueError(f"the entry {name!r} has {len(flat)} rows, its lengths are of others")
     return [part.copy() for part in np.split(flat, ends[:-1])] if len(ends) else []
+
+
+def require_lengths(name: str, flat: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> None:
+    """Raise ValueError unless rows are as many as these lengths say."""
+    if (lengths < 0).any() or int(lengths.sum()) != len(flat):
+        raise ValueError(f"the entry {name!r} has {len(flat)} rows, its lengths are of others")
 
 
 def require_within(name: str, numbers: npt.NDArray[np.int64], least: int, end: int) -> None:

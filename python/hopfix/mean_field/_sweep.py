@@ -17,6 +17,7 @@ from hopfix import _core
 from hopfix._arrays import as_integer
 from hopfix._executor import MOST_PARTS, map_in_order
 from hopfix._files import open_archive, replace_archive
+from hopfix._npy import bytes_of
 from hopfix._progress import Progress, as_progress
 from hopfix.mean_field._attractors import forcing_period
 from hopfix.mean_field._columns import as_parameters, as_steps, require_model
@@ -250,7 +251,8 @@ def _key(
     text = repr((_FORMAT, options, None if start is None else start.position, first, shard))
     digest = hashlib.sha256(text.encode())
     for array in arrays:
-        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        digest.update(repr(array.shape).encode())
+        digest.update(bytes_of(array))
     return digest.hexdigest()
 
 
