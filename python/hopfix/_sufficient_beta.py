@@ -16,6 +16,7 @@ from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor, in_parts
 from hopfix._interchange import interchange
+from hopfix._json import as_lists
 from hopfix._sampled_faces import SHRINKS, sampled_beta
 
 Floats = npt.NDArray[np.float64]
@@ -106,7 +107,7 @@ class BetaCertificate(Comparable):
     def to_dict(self) -> dict[str, Any]:
         """Return everything as lists and numbers; the class takes them back as keywords."""
         return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
+            name: as_lists(value) if isinstance(value, np.ndarray) else value
             for name, value in vars(self).items()
         }
 

@@ -15,6 +15,7 @@ from hopfix._comparable import Comparable
 from hopfix._comparison import Comparison, compare
 from hopfix._fixed_point_list import assemble
 from hopfix._interchange import interchange
+from hopfix._json import as_lists
 from hopfix._logit_terms import LogitTerms
 from hopfix._passages import cubic_guesses, distinct, spread
 from hopfix._progress import Progress, as_progress
@@ -263,16 +264,16 @@ class Branches(Comparable):
             "faces": None if self.faces is None else [list(face) for face in self.faces],
             "unseeded": [list(face) for face in self.unseeded],
             "cut_short": self.cut_short,
-            "folds": self.folds.tolist(),
+            "folds": as_lists(self.folds),
             "branches": [
                 {
-                    "beta": branch.beta.tolist(),
-                    "states": branch.states.tolist(),
-                    "energy": branch.energy.tolist(),
-                    "morse_index": branch.morse_index.tolist(),
-                    "arclength": branch.arclength.tolist(),
+                    "beta": as_lists(branch.beta),
+                    "states": as_lists(branch.states),
+                    "energy": as_lists(branch.energy),
+                    "morse_index": as_lists(branch.morse_index),
+                    "arclength": as_lists(branch.arclength),
                     "events": list(branch.events),
-                    "places": branch.places.tolist(),
+                    "places": as_lists(branch.places),
                     "starts": list(branch.starts),
                     "ends": list(branch.ends),
                 }

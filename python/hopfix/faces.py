@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from hopfix._comparable import Comparable
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor, in_parts
 from hopfix._interchange import in_callers_kind, interchange
+from hopfix._json import as_lists
 from hopfix._max_entropy import Hull, max_entropy_weights
 from hopfix._progress import Progress, as_progress
 from hopfix._sampled_faces import sampled_margin
@@ -123,14 +123,14 @@ class CriticalFaces:
     @cached_property
     def faces(self) -> list[tuple[int, ...]]:
         """The faces as ascending tuples of pattern indices."""
-        flat = self._indices.tolist()
-        return [tuple(flat[a:b]) for a, b in pairwise(self._first.tolist())]
+        flat = as_lists(self._indices)
+        return [tuple(flat[a:b]) for a, b in pairwise(as_lists(self._first))]
 
     @cached_property
     def weights(self) -> list[FloatArray]:
         """One array per face: the weights p > 0 of its patterns."""
         flat = self._weights.astype(self._patterns.dtype, copy=False)
-        return [flat[a:b] for a, b in pairwise(self._first.tolist())]
+        return [flat[a:b] for a, b in pairwise(as_lists(self._first))]
 
     @property
     def ragged(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
@@ -153,8 +153,8 @@ class CriticalFaces:
     @property
     def counts(self) -> dict[int, int]:
         """{size: number of faces}; a face of size k has Morse index k - 1."""
-        sizes = Counter(np.diff(self._first).tolist())
-        return dict(sorted(sizes.items()))
+        sizes, numbers = np.unique(np.diff(self._first), return_counts=True)
+        return dict(zip(sizes.tolist(), numbers.tolist(), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as lists, numbers and strings, ready for strict `json.dumps`.
@@ -165,8 +165,8 @@ class CriticalFaces:
         return {
             "faces": [list(face) for face in self.faces],
             "weights": [weights.tolist() for weights in self.weights],
-            "states": self.states.tolist(),
-            "gap": [gap if math.isfinite(gap) else None for gap in self.gap.tolist()],
+            "states": as_lists(self.states),
+            "gap": [gap if math.isfinite(gap) else None for gap in as_lists(self.gap)],
             "counts": {str(size): count for size, count in self.counts.items()},
             "degenerate": [
                 {

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from hopfix._arrays import FloatArray
 from hopfix._comparable import Comparable
+from hopfix._json import as_lists, plain
 
 if TYPE_CHECKING:
     from hopfix._connections import Connections
@@ -233,9 +234,9 @@ class FixedPoints(Comparable):
 
         What is not finite, as the radii of uncertified points, becomes None.
         """
-        out: dict[str, Any] = {field: _json_ready(getattr(self, field)) for field in POINT_ARRAYS}
-        out["index"] = self.index.tolist()
-        out["stable"] = self.stable.tolist()
+        out: dict[str, Any] = {field: plain(getattr(self, field)) for field in POINT_ARRAYS}
+        out["index"] = as_lists(self.index)
+        out["stable"] = as_lists(self.stable)
         out["support"] = [list(face) for face in self.support]
         out["counts"] = {str(k): c for k, c in self.counts.items()}
         out["degree_sum"] = self.degree_sum
@@ -309,12 +310,3 @@ POINT_ARRAYS = tuple(
     for each in fields(FixedPoints)
     if each.name not in ("network", "reasons", "completeness", "undecided", "method", "proof")
 )
-
-
-def _json_ready(array: npt.NDArray[Any]) -> list[Any]:
-    """Nested lists with None for what JSON has no number for."""
-    if array.dtype.kind != "f" or np.isfinite(array).all():
-        return list(array.tolist())
-    nested = array.astype(object)
-    nested[~np.isfinite(array)] = None
-    return list(nested.tolist())

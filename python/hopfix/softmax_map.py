@@ -26,6 +26,7 @@ from itertools import islice
 
 from hopfix import _core
 from hopfix._arrays import as_integer, as_positive
+from hopfix._json import as_lists
 
 __all__ = ["FixedPointClass", "count", "fixed_points", "threshold"]
 
@@ -136,7 +137,7 @@ def fixed_points(n: int, beta: float) -> list[FixedPointClass]:
     """
     n = as_integer("n", n, 1, _LARGEST_LISTED)
     beta = as_positive("beta", beta)
-    *classes, centre = _core.softmax_map_classes(n, beta).tolist()
+    *classes, centre = as_lists(_core.softmax_map_classes(n, beta))
 
     result = []
     binomials = enumerate(_binomials(n), start=1)
