@@ -162,9 +162,7 @@ class FixedPoints(Comparable):
     @property
     def support(self) -> list[tuple[int, ...]]:
         """Per point the patterns that carry at least their uniform share 1/N of the weight."""
-        # Equal weights are equal to rounding only.
-        share = (1 - 1e-6) / self.weights.shape[1]
-        return [tuple(int(i) for i in np.flatnonzero(row >= share)) for row in self.weights]
+        return [_support(row) for row in self.weights]
 
     @property
     def counts(self) -> dict[int, int]:
@@ -205,19 +203,20 @@ class FixedPoints(Comparable):
         )
 
     def _point(self, i: int) -> FixedPoint:
+        morse_index = int(self.morse_index[i])
         return FixedPoint(
             state=self.states[i].copy(),
             weights=self.weights[i].copy(),
-            morse_index=int(self.morse_index[i]),
-            index=int(self.index[i]),
-            stable=bool(self.stable[i]),
+            morse_index=morse_index,
+            index=1 - 2 * (morse_index % 2),
+            stable=morse_index == 0,
             spectral_radius=float(self.spectral_radius[i]),
             energy=float(self.energy[i]),
             residual=float(self.residual[i]),
             certified=bool(self.certified[i]),
             radius=float(self.radius[i]),
             uniqueness_radius=float(self.uniqueness_radius[i]),
-            support=self.support[i],
+            support=_support(self.weights[i]),
             reason=self.reasons[i],
         )
 
@@ -302,6 +301,13 @@ class FixedPoints(Comparable):
         from hopfix import plot
 
         return plot.landscape(self.network, self, **options)
+
+
+def _support(weights: FloatArray) -> tuple[int, ...]:
+    """The patterns that carry at least their uniform share of the weight."""
+    # Equal weights are equal to rounding only.
+    share = (1 - 1e-6) / len(weights)
+    return tuple(np.flatnonzero(weights >= share).tolist())
 
 
 # Those with an entry for every point.
