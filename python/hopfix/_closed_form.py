@@ -111,13 +111,14 @@ def _exact_square(patterns: FloatArray) -> Fraction | None:
     mantissa, exponent = np.frexp(patterns.astype(np.float64))
     exponent = np.where(mantissa == 0, 0, exponent)
     least = int(exponent.min())
-    integers = (mantissa * 2.0**53).astype(np.int64).astype(object)
-    powers = np.power(np.full(exponent.shape, 2, dtype=object), (exponent - least).astype(object))
-    scaled = integers * powers
-    gram = scaled @ scaled.T
-    if (gram != gram[0, 0] * np.eye(len(gram), dtype=np.int64).astype(object)).any():
-        return None
-    return Fraction(int(gram[0, 0])) * Fraction(2) ** (2 * (least - 53))
+    integers, shifts = (mantissa * 2.0**53).astype(np.int64), exponent - least
+    # Pair by pair, between which other threads may run.
+    rows = [a.astype(object) << b.astype(object) for a, b in zip(integers, shifts, strict=True)]
+    square = rows[0] @ rows[0]
+    for i, row in enumerate(rows):
+        if row @ row != square or any(row @ other != 0 for other in rows[:i]):
+            return None
+    return Fraction(int(square)) * Fraction(2) ** (2 * (least - 53))
 
 
 def _counts_exactly(network: Hopfield, beta: float) -> bool:

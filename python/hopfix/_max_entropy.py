@@ -50,10 +50,10 @@ def max_entropy_weights(points: _Array, log_weights: _Array | None = None) -> Ma
     eta = np.zeros(rank)
     value, p = _log_sum_exp(x @ eta + b)
     for _ in range(_MOST_STEPS):
-        gradient = p @ x
+        gradient = np.dot(p, x)  # unlike @ with a short result, without the GIL
         if np.abs(gradient).max() <= _BALANCED:
             break
-        hessian = (x * p[:, None]).T @ x - np.outer(gradient, gradient)
+        hessian = np.dot((x * p[:, None]).T, x) - np.outer(gradient, gradient)
         # The damping vanishes with the gradient; where there is no minimum it lets steps go on.
         hessian += np.linalg.norm(gradient) * np.eye(rank)
         step = -np.linalg.solve(hessian, gradient)

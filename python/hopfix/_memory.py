@@ -8,6 +8,7 @@ import numpy as np
 
 from hopfix import _core
 from hopfix._arrays import FloatArray
+from hopfix._eigenvalues import eigenvalues
 
 if TYPE_CHECKING:
     from hopfix._similarity import Model
@@ -119,8 +120,9 @@ class MemoryCore:
     def jacobian(self, states: FloatArray, threads: int) -> FloatArray:
         """J, (count, v, d), column by column."""
         count, dim = states.shape
-        repeated = np.repeat(states, dim, axis=0)
-        units = np.tile(np.eye(dim, dtype=states.dtype), (count, 1))
+        pairs = (count, dim, dim)  # copied by reshape, which unlike np.repeat releases the GIL
+        repeated = np.broadcast_to(states[:, None], pairs).reshape(-1, dim)
+        units = np.broadcast_to(np.eye(dim, dtype=states.dtype), pairs).reshape(-1, dim)
         columns = self.jvp(repeated, units, threads).reshape(count, dim, -1)
         return np.ascontiguousarray(columns.transpose(0, 2, 1))
 
@@ -128,7 +130,7 @@ class MemoryCore:
         """The largest modulus of an eigenvalue of J, (count,)."""
         self.require_square("spectral_radius")
         jacobian = self.jacobian(states, threads).astype(np.float64)
-        moduli = np.abs(np.linalg.eigvals(jacobian)).max(axis=-1)
+        moduli = np.abs(eigenvalues(jacobian)).max(axis=-1)
         return np.asarray(moduli, dtype=states.dtype)
 
     def retrieve(

@@ -21,12 +21,12 @@ def _pulls(patterns: FloatArray, log_weights: FloatArray) -> tuple[FloatArray, F
     """
     first = int(log_weights.argmax())
     shares = np.exp(log_weights - log_weights[first])
-    vectors = patterns * shares.sum() - shares @ patterns
+    vectors = patterns * shares.sum() - np.dot(shares, patterns)
     scales = log_weights + log_weights[first]
     if len(patterns) > 1:
         others = np.delete(log_weights, first)
         shares = np.exp(others - others.max())
-        vectors[first] = shares @ (patterns[first] - np.delete(patterns, first, axis=0))
+        vectors[first] = np.dot(shares, patterns[first] - np.delete(patterns, first, axis=0))
         scales[first] = log_weights[first] + others.max()
     return scales, vectors
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hopfix import _core
 from hopfix._arrays import as_integer
+from hopfix._eigenvalues import eigenvalues
 from hopfix.mean_field._columns import require_kind, require_model
 from hopfix.mean_field._results import Array, LyapunovExponents, State
 
@@ -123,7 +124,7 @@ def periodic_orbit(
         residual = float(np.abs(miss).max())
         # Newton's method ends where rounding stops it.
         if not refine or residual <= 1e-13 or (residual <= 1e-11 and residual >= last / 2):
-            multipliers = np.linalg.eigvals(jacobian).astype(np.complex128)
+            multipliers = eigenvalues(jacobian[None])[0].astype(np.complex128)
             order = np.argsort(-np.abs(multipliers), kind="stable")
             path = model.simulate(length, start).attention
             return PeriodicOrbit(path, start, residual, multipliers[order])

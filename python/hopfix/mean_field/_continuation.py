@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix._arrays import as_integer, as_positive
+from hopfix._eigenvalues import eigenvalues
 from hopfix.mean_field._attractors import PeriodicOrbit, orbit_jacobian, periodic_orbit
 from hopfix.mean_field._columns import require_kind, require_model
 from hopfix.mean_field._results import Array, State
@@ -160,7 +161,8 @@ def _doubling(point: _Point) -> float:
 
 
 def _multipliers(point: _Point) -> npt.NDArray[np.complex128]:
-    return np.linalg.eigvals(point.jacobian).astype(np.complex128)
+    multipliers: npt.NDArray[np.complex128] = eigenvalues(point.jacobian[None])[0].astype(complex)
+    return multipliers
 
 
 def _critical_pair(point: _Point) -> complex:

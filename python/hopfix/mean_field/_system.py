@@ -146,8 +146,12 @@ def merge(projection: Array, readouts: Array, shares: Array) -> tuple[Any, Array
     first = np.argmax(stacked != 0, axis=1)
     signs = np.sign(stacked[np.arange(len(stacked)), first])
     signs[signs == 0] = 1.0
-    _, columns = np.unique(stacked * signs[:, None] + 0.0, axis=0, return_inverse=True)
-    columns = columns.reshape(-1)
+    # As np.unique with axis=0, which keeps the GIL.
+    rows = stacked * signs[:, None] + 0.0
+    order = np.lexsort(rows.T[::-1])
+    new = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
+    columns = np.empty(len(rows), np.int64)
+    columns[order] = np.concatenate([[0], np.cumsum(new)])
     totals = np.bincount(columns, weights=shares)[columns]
     part = np.where(totals > 0, shares / np.where(totals > 0, totals, 1.0), 0.0)
     return columns, signs, part
