@@ -51,6 +51,13 @@ inline void yield_gil(std::size_t i) {
   const py::gil_scoped_release release;
 }
 
+// Frees what consists of many parts without the GIL.
+template <class T>
+void release_and_free(T& parts) {
+  const py::gil_scoped_release release;
+  parts = T();
+}
+
 template <class T>
 Array<T> to_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
   Array<T> array(std::move(shape));

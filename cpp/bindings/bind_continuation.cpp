@@ -74,8 +74,9 @@ py::tuple follow(const Network<double>& network, const Array<double>& states,
     events.append(as_dict(list.events[i], network.dim()));
     yield_gil(i);
   }
-  return py::make_tuple(branches, events, list.interrupted || list.time_limit_reached,
-                        take_pending_exception());
+  const bool cut_short = list.interrupted || list.time_limit_reached;
+  release_and_free(list);
+  return py::make_tuple(branches, events, cut_short, take_pending_exception());
 }
 
 py::tuple correct(const Network<double>& network, const Array<double>& states, int threads) {

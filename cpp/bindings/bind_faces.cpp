@@ -93,6 +93,7 @@ py::list find_sufficient_betas(const Array<double>& patterns, const Array<std::i
     out.append(fields);
     yield_gil(i);
   }
+  release_and_free(answers);
   return out;
 }
 
