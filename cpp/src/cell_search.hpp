@@ -219,7 +219,8 @@ class CellSearch {
       portions.push_back(portion.take());
     }
     // All nodes are still waiting if this throws.
-    const std::vector<std::string> answers = ask_delegate(execution_, portions);
+    const std::vector<std::string> answers =
+        ask_delegate(network_, execution_, std::move(portions));
     std::vector<Node> before;
     before.swap(waiting_);
     bool all = true;

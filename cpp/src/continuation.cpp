@@ -180,8 +180,9 @@ class Follower {
     }
     std::vector<std::optional<Trace>> answers(starts.size());
     guarded([&] {
-      const bool all = delegate_portions(
-          execution_, portions, [&](size_t i, Reader& answer) { answers[i] = read_trace(answer); });
+      const bool all =
+          delegate_portions(network_, execution_, std::move(portions),
+                            [&](size_t i, Reader& answer) { answers[i] = read_trace(answer); });
       if (!all) throw Interrupted();
       report();
     });

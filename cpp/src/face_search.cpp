@@ -134,12 +134,13 @@ class FaceSearch {
           std::vector<double>(seeds_.weights.begin() + *from, seeds_.weights.begin() + *(to - 1)));
       portions.push_back(portion.take());
     }
-    const bool all = delegate_portions(execution_, portions, [&](size_t, Reader& answer) {
-      const auto states = answer.list<double>();
-      const auto certificates = answer.list<Certificate>();
-      states_.insert(states_.end(), states.begin(), states.end());
-      certificates_.insert(certificates_.end(), certificates.begin(), certificates.end());
-    });
+    const bool all =
+        delegate_portions(network_, execution_, std::move(portions), [&](size_t, Reader& answer) {
+          const auto states = answer.list<double>();
+          const auto certificates = answer.list<Certificate>();
+          states_.insert(states_.end(), states.begin(), states.end());
+          certificates_.insert(certificates_.end(), certificates.begin(), certificates.end());
+        });
     if (!all) throw Interrupted();
   }
 

@@ -53,15 +53,16 @@ std::string work_on_supports(const Network<double>& network, Reader& portion,
 std::string work_on_branches(const Network<double>& network, Reader& portion,
                              const Execution& execution);
 
-// As many answers as portions, "" for what was not done.
-std::vector<std::string> ask_delegate(const Execution& execution,
-                                      const std::vector<std::string>& portions);
+// As many answers as portions, "" for what was not done. Portions travel under a seal of their
+// bytes and of the network, answers under one of their bytes and of the portion's.
+std::vector<std::string> ask_delegate(const Network<double>& network, const Execution& execution,
+                                      std::vector<std::string> portions);
 
 // Calls absorb(i, Reader&) for the portions that were done, in order; whether all were.
 template <class Absorb>
-bool delegate_portions(const Execution& execution, const std::vector<std::string>& portions,
-                       const Absorb& absorb) {
-  const std::vector<std::string> answers = ask_delegate(execution, portions);
+bool delegate_portions(const Network<double>& network, const Execution& execution,
+                       std::vector<std::string> portions, const Absorb& absorb) {
+  const std::vector<std::string> answers = ask_delegate(network, execution, std::move(portions));
   bool all = true;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     all = all && !answers[i].empty();

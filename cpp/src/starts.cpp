@@ -263,14 +263,15 @@ class StartSearch {
         portions.push_back(portion.take());
       }
       size_t next = 0;  // what came back after a gap is of no use
-      given_up_ = !delegate_portions(execution_, portions, [&](size_t i, Reader& answer) {
-        if (i != next++) return;
-        const ptrdiff_t begin = static_cast<ptrdiff_t>(i) * each;
-        for (ptrdiff_t k = std::min(each, blocks - begin); k > 0; --k) {
-          StartLimits limits{answer.list<double>(), answer.list<std::uint8_t>()};
-          ahead_.push_back(std::move(limits));
-        }
-      });
+      given_up_ = !delegate_portions(
+          network_, execution_, std::move(portions), [&](size_t i, Reader& answer) {
+            if (i != next++) return;
+            const ptrdiff_t begin = static_cast<ptrdiff_t>(i) * each;
+            for (ptrdiff_t k = std::min(each, blocks - begin); k > 0; --k) {
+              StartLimits limits{answer.list<double>(), answer.list<std::uint8_t>()};
+              ahead_.push_back(std::move(limits));
+            }
+          });
     }
     if (ahead_.empty()) throw Interrupted();
     StartLimits limits = std::move(ahead_.front());

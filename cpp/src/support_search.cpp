@@ -147,13 +147,14 @@ class SupportSearch {
         const double left = seconds_ - std::chrono::duration<double>(Clock::now() - began).count();
         portions.push_back(portion({tasks.begin() + first, tasks.begin() + last}, left));
       }
-      const bool all = delegate_portions(execution_, portions, [&](size_t, Reader& answer) {
-        if (!proof_.undecided.empty()) return;
-        SupportProof part;
-        part.read(answer);
-        add(part);
-        check_regions();
-      });
+      const bool all = delegate_portions(problem_.network, execution_, std::move(portions),
+                                         [&](size_t, Reader& answer) {
+                                           if (!proof_.undecided.empty()) return;
+                                           SupportProof part;
+                                           part.read(answer);
+                                           add(part);
+                                           check_regions();
+                                         });
       if (!proof_.undecided.empty()) return false;
       if (!all) throw Interrupted();
       if (options_.progress) options_.progress(end, total);

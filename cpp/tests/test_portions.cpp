@@ -64,17 +64,53 @@ bool same(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
 }
 
-// A portion that is cut short is refused, wherever it is cut.
-void test_truncation(const Network<double>& network, const std::string& portion) {
+bool refused(const Network<double>& network, const std::string& portion) {
+  try {
+    hopfix::work_on_portion(network, portion, Execution{});
+  } catch (const std::invalid_argument&) {
+    return true;
+  }
+  return false;
+}
+
+// A portion that is cut short, longer, changed or of another network is refused.
+void test_damage(const Network<double>& network, const std::string& portion) {
   const std::size_t stride = 1 + portion.size() / 50;
-  for (std::size_t length = 0; length < portion.size(); length += stride) {
-    bool refused = false;
+  for (std::size_t place = 0; place < portion.size(); place += stride) {
+    CHECK(refused(network, portion.substr(0, place)));
+    std::string changed = portion;
+    changed[place] = static_cast<char>(changed[place] ^ (1 << place % 8));
+    CHECK(refused(network, changed));
+  }
+  CHECK(refused(network, portion + '\0'));
+  CHECK(refused(random_problem(5, 2, 1, 1).network(), portion));
+  Problem other{network.size(), network.dim(), network.beta() * 2, {}, {}};
+  other.patterns.assign(network.patterns().begin(), network.patterns().end());
+  CHECK(refused(other.network(), portion));
+}
+
+// An answer that is changed, or to another portion, is refused by the search that asked.
+template <class Search>
+void test_damaged_answers(const Network<double>& network, const Search& search) {
+  for (const bool swapped : {false, true}) {
+    Execution execution;
+    execution.delegate = [&](const std::vector<std::string>& portions) {
+      std::vector<std::string> answers;
+      for (const std::string& portion : portions)
+        answers.push_back(hopfix::work_on_portion(network, portion, Execution{}));
+      if (swapped)
+        std::swap(answers.front(), answers.back());
+      else
+        answers.back()[answers.back().size() / 2] ^= 1;
+      return answers;
+    };
+    bool told = false;
     try {
-      hopfix::work_on_portion(network, portion.substr(0, length), Execution{});
+      search(execution);
     } catch (const std::invalid_argument&) {
-      refused = true;
+      told = true;
     }
-    CHECK(refused);
+    CHECK(told);
   }
 }
 
@@ -89,7 +125,10 @@ void test_cells() {
     CHECK(same(found.states, alone.states));
     CHECK(found.undecided.empty());
     CHECK(found.boxes == alone.boxes && found.depth == alone.depth);
-    test_truncation(network, worker.seen.front());
+    test_damaged_answers(network, [&](const Execution& execution) {
+      hopfix::fixed_points_by_cells(network, {}, execution);
+    });
+    test_damage(network, worker.seen.front());
 
     Worker lazy{network, 3};
     const auto partial = hopfix::fixed_points_by_cells(network, {}, lazy.execution());
@@ -113,7 +152,10 @@ void test_starts() {
   CHECK(worker.seen.size() > 1);
   CHECK(same(found.states, alone.states));
   CHECK(found.starts == alone.starts);
-  test_truncation(network, worker.seen.front());
+  test_damaged_answers(network, [&](const Execution& execution) {
+    hopfix::fixed_points_by_starts(network, {}, execution);
+  });
+  test_damage(network, worker.seen.front());
 
   Worker lazy{network, 1};
   const auto partial = hopfix::fixed_points_by_starts(network, {}, lazy.execution());
@@ -153,8 +195,8 @@ void test_faces() {
   CHECK(same(found.states, alone.states));
   CHECK(found.proved == alone.proved);
   CHECK(found.open.size() == alone.open.size());
-  test_truncation(network, worker.seen.front());
-  test_truncation(network, worker.seen.back());
+  test_damage(network, worker.seen.front());
+  test_damage(network, worker.seen.back());
 
   for (const std::ptrdiff_t calls : {0, 1})
     for (const bool throws : {true, false}) {
@@ -186,7 +228,7 @@ void test_branches() {
     CHECK(found.branches[i].last == alone.branches[i].last);
     CHECK(found.branches[i].events == alone.branches[i].events);
   }
-  test_truncation(network, worker.seen.front());
+  test_damage(network, worker.seen.front());
 
   Worker lazy{network, 1};
   const auto partial = follow(lazy.execution());

@@ -6,7 +6,9 @@
 // alone (to the bit between machines of one instruction-set level): proofs are carried out where
 // the portion is, with all rounding, and points found twice are told apart as ever.
 //
-// The bytes are those of one build of hopfix on one kind of machine, and trusted.
+// The bytes are those of one build of hopfix on one kind of machine. They carry a seal: damage, a
+// portion of a search in another network and an answer to another portion are refused. It is no
+// signature: whoever can forge it is trusted.
 #pragma once
 
 #include <string>
