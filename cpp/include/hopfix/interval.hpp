@@ -207,6 +207,7 @@ inline double power_of_two(std::int64_t k) {
 // an ulp being u for results in [1/2, 1) and 2 u in [1, 2). A subnormal result is rounded once
 // more, by 1/2 ulp of its own, where the first error is at most 0.3 of these.
 inline double exp_near(double x) {
+  if (std::isnan(x)) return x;  // no step of the table
   constexpr double kHigh = detail::kLn2High / 32, kLow = detail::kLn2Low / 32;
   const double n = (x * 46.16624130844683 + 0x1.8p52) - 0x1.8p52;  // 32 / ln 2, to an integer
   const double r = (x - n * kHigh) - n * kLow;
