@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "hopfix/checks.hpp"
+#include "hopfix/face_search.hpp"
 #include "hopfix/network.hpp"
 
 #define CLAIM(condition)                                                   \
@@ -60,10 +61,10 @@ class Input {
     const std::uint8_t kind = byte();
     if (kind < 250) return static_cast<T>(static_cast<std::int8_t>(kind - 125)) / 50;
     if (kind < 253) return awkward[byte() % std::size(awkward)];
-    std::uint8_t bits[sizeof(T)];
-    for (std::uint8_t& b : bits) b = byte();
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < sizeof(T); ++i) bits |= std::uint64_t{byte()} << 8 * i;
     T value;
-    std::memcpy(&value, bits, sizeof value);
+    std::memcpy(&value, &bits, sizeof value);
     return value;
   }
 
@@ -107,6 +108,17 @@ template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
          (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+// A face for each, without its critical supersets.
+inline FaceSeeds every_pattern(std::ptrdiff_t n) {
+  FaceSeeds seeds;
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    seeds.indices.push_back(i);
+    seeds.weights.push_back(1);
+    seeds.first.push_back(i + 1);
+  }
+  return seeds;
 }
 
 }  // namespace hopfix::fuzz

@@ -46,16 +46,6 @@ void has_degree_one(const Certificates& known, ptrdiff_t dim) {
   CLAIM(passes_degree_audit(known, dim));
 }
 
-FaceSeeds every_pattern(ptrdiff_t n) {
-  FaceSeeds seeds;
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    seeds.indices.push_back(i);
-    seeds.weights.push_back(1);
-    seeds.first.push_back(i + 1);
-  }
-  return seeds;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -81,8 +71,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   face_options.boxes = input.flag();
   face_options.max_regions = 3000;
   face_options.time_limit = kSeconds;
-  const FaceSearchList faces =
-      fixed_points_by_faces(*network, every_pattern(network->size()), face_options, execution);
+  const FaceSearchList faces = fixed_points_by_faces(*network, fuzz::every_pattern(network->size()),
+                                                     face_options, execution);
 
   if (cells.undecided.empty()) {
     has_degree_one(cells.certificates, network->dim());
