@@ -62,8 +62,8 @@ def test_matrix_of_a_separation_kernel(wide):
 
 
 def test_what_fits_is_not_refused(monkeypatch):
-    monkeypatch.setattr(_limits, "machine_bytes", lambda: 2 * 5 * 8)
     net = hopfix.Hopfield(np.eye(5), 1.0)
+    monkeypatch.setattr(_limits, "machine_bytes", lambda: 2 * 5 * 8)
     assert net.weights(np.zeros((2, 5))).shape == (2, 5)
     with pytest.raises(MemoryError, match=r"weights: shape \(3, 5\) of float64 needs 120 B"):
         net.weights(np.zeros((3, 5)))

@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
+from hopfix._limits import require_memory
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+
+_LARGE = 2**28  # numbers; copies of fewer fit every machine
 
 
 def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return `value` as a float32 or float64 array; integers and bool become float64.
 
-    Raises TypeError for any other dtype and ValueError for ragged input, both naming `name`.
+    Raises TypeError for any other dtype, ValueError for ragged input and MemoryError where a
+    contiguous copy that is needed would be larger than the machine's memory, all naming `name`.
     """
     try:
         array = np.asarray(value)
@@ -26,6 +30,8 @@ def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
         raise ValueError(
             f"{name}: not a rectangular array, need rows of one length ({error})"
         ) from error
+    if array.size > _LARGE:
+        _require_room_for_copy(name, array)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
@@ -35,6 +41,12 @@ def as_float_array(name: str, value: npt.ArrayLike) -> FloatArray:
     raise TypeError(
         f"{name}: got dtype {array.dtype}, need float32, float64, an integer dtype or bool"
     )
+
+
+def _require_room_for_copy(name: str, array: npt.NDArray[Any]) -> None:
+    dtype = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
+    if array.dtype != dtype or not (dtype.isnative and array.flags.c_contiguous):
+        require_memory(name, array.shape, dtype, "pass fewer rows")
 
 
 def require_finite(name: str, array: FloatArray) -> None:
@@ -48,6 +60,23 @@ def require_finite(name: str, array: FloatArray) -> None:
         )
 
 
+def require_squares(name: str, array: FloatArray) -> None:
+    """Raise ValueError where sums of squares might overflow in double precision."""
+    if (largest := float(np.abs(array).max(initial=0))) > 1e150:
+        raise ValueError(f"{name}: got a number of size {largest:.3g}, need at most 1e150")
+
+
+def row_norms(rows: FloatArray) -> FloatArray:
+    """Return the 2-norms along the last axis, also where the squares of finite rows overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.asarray(np.linalg.norm(rows, axis=-1))
+        large = ~np.isfinite(norms)
+        if large.any():
+            sizes = np.abs(rows[large]).max(axis=-1)
+            norms[large] = sizes * np.linalg.norm(rows[large] / sizes[:, None], axis=-1)
+    return norms
+
+
 def read_only(array: Array) -> Array:
     """Return the same array, which can no longer be written to."""
     array.flags.writeable = False
@@ -56,7 +85,9 @@ def read_only(array: Array) -> Array:
 
 def as_patterns(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return a read-only, contiguous copy of a pattern matrix (N, d) with N, d >= 1."""
-    return read_only(np.array(as_pattern_rows(name, value), order="C", copy=True))
+    rows = as_pattern_rows(name, value)
+    require_memory(name, rows.shape, rows.dtype, "hold them in shards (hopfix.sharded)")
+    return read_only(np.array(rows, order="C", copy=True))
 
 
 def as_pattern_rows(name: str, value: npt.ArrayLike) -> FloatArray:
@@ -131,6 +162,19 @@ def as_nonnegative(name: str, value: object) -> float:
     number = as_real(name, value)
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name}: got {number}, need a finite number >= 0")
+    return number
+
+
+def as_threshold(name: str, value: object, dtype: npt.DTypeLike) -> float | None:
+    """Return a real scalar within the range of `dtype`, or None."""
+    if value is None:
+        return None
+    number = as_real(name, value)
+    if not abs(number) <= float(np.finfo(dtype).max):
+        raise ValueError(
+            f"{name}: got {number}, need a finite number within the range of {np.dtype(dtype)}, "
+            "or None"
+        )
     return number
 
 

@@ -19,6 +19,7 @@ from hopfix._arrays import (
     as_patterns,
     as_positive,
     as_states,
+    require_squares,
 )
 from hopfix._binary import BinaryHopfield
 from hopfix._comparable import Comparable
@@ -290,6 +291,8 @@ def compare(
     """
     stored = as_patterns("patterns", patterns)
     asked, _ = as_states("queries", queries, stored.shape[1], stored.dtype)
+    require_squares("patterns", stored)
+    require_squares("queries", asked)
     wanted = _targets(targets, stored, asked)
     given = Settings(
         as_positive("beta", beta),

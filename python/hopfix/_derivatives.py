@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray, as_float_array, as_nonnegative, as_states
+from hopfix._arrays import FloatArray, as_float_array, as_nonnegative, as_states, row_norms
 from hopfix._retrieval import residuals_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def vjp_fixed_point(
     else:
         allowed = as_nonnegative("tol", tol)
     residuals = residuals_of(network, wide)
-    moving = residuals > allowed * np.maximum(1, np.linalg.norm(wide, axis=1))
+    with np.errstate(over="ignore"):
+        moving = residuals > allowed * np.maximum(1, row_norms(wide))
     if moving.any():
         raise ValueError(
             f"states: not fixed points at {_places(moving)}: the update moves the first by "

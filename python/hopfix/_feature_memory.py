@@ -31,7 +31,7 @@ def exponential_state(
     temperature √β and log-weights −β‖k_i‖²/2: no exponent is ever out of range.
     """
     root = math.sqrt(beta)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         log_weights = -beta / 2 * np.einsum("ik,ik->i", keys, keys)
     if not np.isfinite(log_weights).all():
         raise ValueError(

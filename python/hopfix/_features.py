@@ -16,6 +16,7 @@ from hopfix._arrays import (
     as_integer,
     as_nonnegative,
     as_states,
+    require_squares,
 )
 from hopfix._config import resolve_threads
 from hopfix._interchange import interchange, interchange_or
@@ -201,7 +202,8 @@ class RandomFeatures:
         a, b = self._pair(a, b)
         inner = np.einsum("...k,...k->...", a, b)
         if self._kind != "relu":
-            return np.asarray(np.exp(inner))
+            with np.errstate(over="ignore"):
+                return np.asarray(np.exp(inner))
         lengths = np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1)
         both = lengths[0] * lengths[1]
         cosine = np.clip(inner / np.where(both > 0, both, 1.0), -1.0, 1.0)
@@ -231,6 +233,7 @@ class RandomFeatures:
         arrays = []
         for name, value in (("a", a), ("b", b)):
             rows, leading = as_states(name, value, self.dim, np.dtype(np.float64))
+            require_squares(name, rows)
             arrays.append(rows.reshape((*leading, self.dim)))
         try:
             np.broadcast_shapes(arrays[0].shape, arrays[1].shape)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_integer, as_positive, as_states, as_vector
+from hopfix._arrays import as_integer, as_positive, as_states, as_vector, row_norms
 from hopfix._executor import as_executor, delegate_to
 from hopfix._image import landscape_of, to_image
 from hopfix._logit_terms import LogitTerms, terms_of
@@ -153,7 +153,7 @@ def _starts(network: Hopfield, given: FixedPoints | npt.ArrayLike) -> npt.NDArra
     states, _ = as_states("fixed_points", raw, network.patterns.shape[1], network.dtype)
     residuals = residuals_of(network, states)
     allowed = _RESIDUAL[network.dtype.char]
-    wrong = residuals > allowed * np.maximum(1, np.linalg.norm(states, axis=1))
+    wrong = residuals > allowed * np.maximum(1, row_norms(states))
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray
+from hopfix._arrays import FloatArray, row_norms
 from hopfix._follow import follow_branches
 from hopfix._logit_terms import LogitTerms
 from hopfix._max_entropy import max_entropy_weights
@@ -53,8 +54,8 @@ def from_infinity(
 ) -> Branches:
     """See `hopfix.branches.from_infinity`, which checks the arguments."""
     began = time.monotonic()
-    scale = float(spread(patterns))
-    first = max(_FIRST / scale**2, 2 * beta_to)
+    scale = spread(patterns)
+    first = min(max(_FIRST / scale / scale, 2 * beta_to), sys.float_info.max)
     found: CriticalFaces | None = None
     try:
         found = critical_faces(
@@ -168,7 +169,7 @@ def _start(
     best: tuple[Hopfield, _Array, npt.NDArray[np.bool_]] | None = None
     last: tuple[Hopfield, _Array, npt.NDArray[np.bool_]] | None = None
     for step in range(_MOST):
-        beta = first * _FACTOR**step
+        beta = min(first * _FACTOR**step, sys.float_info.max)
         network = Hopfield(patterns, beta, log_weights=terms.at(beta), num_threads=num_threads)
         states, reached = _reach(network, seeds, scale)
         if last is not None:
@@ -188,7 +189,8 @@ def _reach(network: Hopfield, seeds: _Seeds, scale: float) -> tuple[_Array, npt.
     guesses = seeds.states + seeds.slopes / network.beta
     core, threads = network._core64, network._threads
     states, solved = _core.correct_states(core, np.ascontiguousarray(guesses), threads)
-    moved = np.linalg.norm(states - guesses, axis=1) * network.beta * scale
+    with np.errstate(over="ignore"):
+        moved = row_norms(states - guesses) * network.beta * scale
     reached = solved.view(bool) & (moved <= _MOST_MOVED)
     columns = _core.certify(core, states, threads)
     reached &= columns["certified"] & (columns["morse_index"] == seeds.morse_index)
@@ -201,7 +203,7 @@ def _apart(states: _Array, uniqueness: _Array) -> npt.NDArray[np.bool_]:
     ordered = states[order]
     gaps = np.full(len(states), math.inf)
     if len(states) > 1:
-        gaps[1:] = np.linalg.norm(np.diff(ordered, axis=0), axis=1)
+        gaps[1:] = row_norms(np.diff(ordered, axis=0))
     apart = np.empty(len(states), np.bool_)
     apart[order] = ~(gaps < uniqueness[order] / 2)
     return apart
@@ -220,7 +222,8 @@ def from_zero(
     """See `hopfix.branches.from_zero`, which checks the arguments."""
     # No two patterns are further apart than twice the largest distance from their mean: the
     # Jacobian's norm is below 1/2.
-    beta = min(0.5 / float(spread(patterns)) ** 2, beta_to / 2)
+    size = spread(patterns)
+    beta = max(min(0.5 / size / size, beta_to / 2), sys.float_info.min)
     network = Hopfield(patterns, beta, log_weights=terms.at(beta), num_threads=num_threads)
     mean = patterns.astype(np.float64).mean(axis=0)
     state = network.retrieve(mean).states

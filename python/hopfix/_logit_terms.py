@@ -25,7 +25,7 @@ class LogitTerms(Comparable):
         """Log-weights of the network at β."""
         if self.offsets is None:
             return self.log_weights
-        scaled: npt.NDArray[np.float64] = beta * self.offsets
+        scaled = _scaled(beta, self.offsets)
         return scaled if self.log_weights is None else scaled + self.log_weights
 
 
@@ -35,5 +35,16 @@ def terms_of(network: Hopfield, offsets: npt.NDArray[np.float64] | None) -> Logi
     wide = None if given is None else given.astype(np.float64)
     if offsets is None:
         return LogitTerms(wide, None)
-    scaled: npt.NDArray[np.float64] = network.beta * offsets
+    scaled = _scaled(network.beta, offsets)
     return LogitTerms(-scaled if wide is None else wide - scaled, offsets)
+
+
+def _scaled(beta: float, offsets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        scaled: npt.NDArray[np.float64] = beta * offsets
+    if not np.abs(scaled).max() <= 1e300:
+        raise ValueError(
+            f"offsets: got one of size {np.abs(offsets).max():.3g}, need beta |offset| <= 1e300, "
+            f"with beta={beta:g}"
+        )
+    return scaled

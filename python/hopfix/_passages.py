@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
 def spread(patterns: FloatArray) -> float:
     """The largest distance of a pattern from their mean; 1 where it is 0."""
-    centred = patterns.astype(np.float64) - patterns.astype(np.float64).mean(axis=0)
-    return float(np.sqrt((centred**2).sum(axis=1).max())) or 1.0
+    # Squares and sums of numbers up to 2 do not overflow; scaling by a power of 2 is exact.
+    exponent = math.frexp(float(np.abs(patterns).max()))[1]
+    rows = np.ldexp(patterns.astype(np.float64), -exponent)
+    centred = rows - rows.mean(axis=0)
+    with np.errstate(over="ignore"):
+        size = float(np.ldexp(math.sqrt((centred**2).sum(axis=1).max()), exponent))
+    return min(size, sys.float_info.max) or 1.0
 
 
 def cubic_guesses(

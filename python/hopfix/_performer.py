@@ -15,8 +15,9 @@ from hopfix._arrays import (
     as_integer,
     as_patterns,
     as_positive,
-    as_real,
     as_states,
+    as_threshold,
+    require_finite,
 )
 from hopfix._config import resolve_threads
 from hopfix._feature_memory import FeatureMemory, exponential_state, rectified_state
@@ -113,9 +114,7 @@ class Performer:
                 f"features: got dimension {features.dim}, need that of the patterns, {dim}"
             )
         draws = as_integer("draws", draws, 1)
-        threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
-        if threshold is not None and not math.isfinite(threshold):
-            raise ValueError(f"sparsify_above: got {threshold}, need a finite number or None")
+        threshold = as_threshold("sparsify_above", sparsify_above, dtype)
         all_features = tuple(features.redraw(draw) for draw in range(draws))
         self._settle(all_features, beta, threshold, dtype, threads)
 
@@ -209,7 +208,10 @@ class Performer:
         rows = as_patterns("patterns", patterns)
         if rows.shape[1] != self.features.dim:
             raise ValueError(f"patterns: got dimension {rows.shape[1]}, need {self.features.dim}")
-        return rows.astype(self._dtype, copy=False)
+        with np.errstate(over="ignore"):
+            rows = rows.astype(self._dtype, copy=False)
+        require_finite("patterns", rows)
+        return rows
 
     def _combined(
         self: Memory, size: int, combine: Callable[[Any, Any], Any], rows: FloatArray

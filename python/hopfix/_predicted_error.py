@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_states
+from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_states, row_norms
 from hopfix._features import as_kind
 from hopfix._interchange import interchange
 
@@ -31,11 +31,17 @@ def _pulls(patterns: FloatArray, log_weights: FloatArray) -> tuple[FloatArray, F
     return scales, vectors
 
 
-def _log_variance(patterns: FloatArray, state: FloatArray, beta: float, kind: str) -> float:
-    """Return the logarithm of r times the variance of the estimate, to first order."""
+def _log_variance(
+    patterns: FloatArray, exponent: int, state: FloatArray, beta: float, kind: str
+) -> float:
+    """Return the logarithm of r times the variance of the estimate, to first order.
+
+    Of that of the average of the patterns over 2^exponent, whose squares do not overflow.
+    """
     logits = beta * (patterns @ state)
     shifted = logits - logits.max()
-    scales, vectors = _pulls(patterns, shifted - math.log(np.exp(shifted).sum()))
+    log_weights = shifted - math.log(np.exp(shifted).sum())
+    scales, vectors = _pulls(np.ldexp(patterns, -exponent), log_weights)
     sums = math.sqrt(beta) * (patterns + state)
     # No exponent a_i·a_k + scales_i + scales_k is above the largest with i = k.
     top = float((np.square(sums).sum(axis=1) + 2 * scales).max())
@@ -59,7 +65,15 @@ def _log_variances(
     if as_kind(kind) == "relu":
         raise ValueError('kind: no formula exists for "relu", need "exp" or "cosh"')
     flat, leading = as_states("states", states, rows.shape[1], np.dtype(np.float64))
-    return np.array([_log_variance(rows, state, beta, kind) for state in flat]), leading
+    reach = float(row_norms(rows).max()) + float(row_norms(flat).max())
+    if not math.sqrt(beta) * reach <= 1e150:
+        raise ValueError(
+            f"states: the computation overflows; got sqrt(beta) (|pattern| + |state|) of "
+            f"{math.sqrt(beta) * reach:.3g}, need at most 1e150"
+        )
+    size = math.frexp(float(np.abs(rows).max()))[1]
+    logs = [_log_variance(rows, size, state, beta, kind) for state in flat]
+    return np.array(logs) + 2 * size * math.log(2), leading
 
 
 @interchange

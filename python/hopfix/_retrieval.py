@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import FloatArray, as_nonnegative
+from hopfix._arrays import FloatArray, as_nonnegative, row_norms
 from hopfix._executor import MOST_PARTS, map_in_order
 from hopfix._progress import Progress
 from hopfix._results import Retrieval
@@ -53,8 +53,7 @@ def residuals_of(network: Hopfield, states: FloatArray) -> npt.NDArray[np.float6
         return np.empty(0)
     wide = states.astype(np.float64, copy=False)
     moved = network._core64.update(wide, network._threads)
-    residuals: npt.NDArray[np.float64] = np.linalg.norm(moved - wide, axis=-1)
-    return residuals
+    return row_norms(moved - wide).astype(np.float64, copy=False)
 
 
 def iterate(
@@ -73,10 +72,11 @@ def iterate(
     current, following = states.copy(), following.copy()
     count = len(current)
     steps = np.zeros(count, np.int64)
-    residual = np.linalg.norm(following - current, axis=1)
+    residual = row_norms(following - current)
 
     def allowed() -> FloatArray:
-        return np.asarray(tol * np.maximum(1, np.linalg.norm(current, axis=1)))
+        with np.errstate(over="ignore"):
+            return np.asarray(tol * np.maximum(1, row_norms(current)))
 
     for step in range(max_steps + 1):
         (moving,) = np.nonzero(residual > allowed())
@@ -86,7 +86,7 @@ def iterate(
             break
         current[moving] = following[moving]
         following[moving] = update(current[moving])
-        residual[moving] = np.linalg.norm(following[moving] - current[moving], axis=1)
+        residual[moving] = row_norms(following[moving] - current[moving])
         steps[moving] += 1
     return (current, steps, residual <= allowed(), residual), following
 

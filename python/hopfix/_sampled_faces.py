@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import as_faces, as_integer, as_patterns
+from hopfix._arrays import as_faces, as_integer, as_patterns, require_squares
 from hopfix._interchange import interchange
 
 Floats = npt.NDArray[np.float64]
@@ -42,6 +42,7 @@ def sampled_margin(
         A float, or (K,); inf for a face of all patterns.
     """
     checked = as_patterns("patterns", patterns).astype(np.float64)
+    require_squares("patterns", checked)
     faces, single = as_faces(face, len(checked))
     count = as_integer("n_samples", n_samples, 1)
     rng = np.random.default_rng(as_integer("seed", seed, 0))

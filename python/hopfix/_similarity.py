@@ -19,7 +19,7 @@ from hopfix._arrays import (
     FloatArray,
     as_bool,
     as_float_array,
-    as_real,
+    as_threshold,
     read_only,
     require_finite,
 )
@@ -151,9 +151,6 @@ def model_of(
     n, dim = patterns.shape
     name, matrix = _as_similarity(similarity, dim, patterns.dtype)
     given, rule = _as_separation(separation, n)
-    threshold = None if sparsify_above is None else as_real("sparsify_above", sparsify_above)
-    if threshold is not None and not math.isfinite(threshold):
-        raise ValueError(f"sparsify_above: got {threshold}, need a finite number or None")
     model = Model(
         similarity=name,
         matrix=matrix,
@@ -161,7 +158,7 @@ def model_of(
         rule=rule,
         values=None if values is None else _as_values(values, n, patterns.dtype),
         normalize=as_bool("normalize", normalize),
-        sparsify_above=threshold,
+        sparsify_above=as_threshold("sparsify_above", sparsify_above, patterns.dtype),
     )
     if model.normalize:
         _require_directions(patterns, model)

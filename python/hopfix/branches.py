@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import FloatArray, as_integer, as_patterns, as_positive, as_vector
+from hopfix._arrays import (
+    FloatArray,
+    as_integer,
+    as_patterns,
+    as_positive,
+    as_vector,
+    require_squares,
+)
 from hopfix._comparable import Comparable
 from hopfix._comparison import Comparison, compare
 from hopfix._fixed_point_list import assemble
@@ -413,6 +420,7 @@ def _checked(
     num_threads: int | None,
 ) -> tuple[FloatArray, LogitTerms, dict[str, Any]]:
     given = as_patterns("patterns", patterns)
+    require_squares("patterns", given)
     n, wide = len(given), np.dtype(np.float64)
     b: Any = None if log_weights is None else as_vector("log_weights", log_weights, n, wide)
     a: Any = None if offsets is None else as_vector("offsets", offsets, n, wide)

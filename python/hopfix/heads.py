@@ -94,6 +94,8 @@ def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[n
     wanted = _as_share(share)
     if rows.ndim == 0 or rows.shape[-1] == 0:
         raise ValueError(f"weights: got shape {rows.shape}, need (..., N) with N >= 1")
+    if rows.size and not (rows.min() >= 0 and rows.max() <= 1.001):
+        raise ValueError(f"weights: got {rows.min():g} to {rows.max():g}, need 0 to 1")
     totals = np.cumsum(-np.sort(-rows, axis=-1), axis=-1, dtype=np.float64)
     # Rounding must not ask for one more: of a share of 1, nor of one that a sum just meets.
     slack = rows.shape[-1] * float(np.finfo(rows.dtype).eps)

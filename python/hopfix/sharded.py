@@ -198,10 +198,13 @@ class ShardedHopfield:
     def energy(self, states: npt.ArrayLike) -> FloatArray:
         """Return E(ξ) = ½‖ξ‖² − ℓ/β, shape (...), as `Hopfield.energy`."""
         flat, leading = self._states(states)
-        squares = np.square(flat, dtype=np.float64).sum(axis=1)
-        energies = squares / 2 - self._merged(flat)[1] / self._beta
-        result: FloatArray = energies.astype(self._dtype).reshape(leading)[()]
-        return result
+        logs = self._merged(flat)[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            energies = np.square(flat, dtype=np.float64).sum(axis=1) / 2 - logs / self._beta
+            result: FloatArray = energies.astype(self._dtype)
+        if not np.isfinite(result).all():
+            raise ValueError("states: the computation overflows; scale states and patterns down")
+        return result.reshape(leading)[()]
 
     def retrieve(
         self,

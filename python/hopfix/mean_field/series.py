@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import as_float_array, as_integer, as_positive, require_finite
+from hopfix._arrays import (
+    as_float_array,
+    as_integer,
+    as_positive,
+    require_finite,
+    require_squares,
+)
 from hopfix.mean_field._results import Array
 
 __all__ = ["autocorrelation", "poincare_section", "power_spectrum"]
@@ -29,7 +35,7 @@ def poincare_section(
     rows = _trajectory(values)
     column = rows[:, as_integer("feature", feature, 0, rows.shape[1] - 1)]
     if tolerance is not None:
-        reach = as_positive("tolerance", tolerance) * np.ptp(column)
+        reach = as_positive("tolerance", tolerance) * float(np.ptp(column))
         return np.ascontiguousarray(rows[np.abs(column) <= reach])
     before, after = column[:-1], column[1:]
     at = np.flatnonzero((before < 0) != (after < 0))
@@ -45,11 +51,11 @@ def autocorrelation(values: npt.ArrayLike, max_lag: int) -> Array:
     """
     rows = _trajectory(values)
     lags = as_integer("max_lag", max_lag, 0, len(rows) - 1)
-    centred = rows - rows.mean(axis=0)
+    ranges = np.ptp(rows, axis=0)
+    centred = (rows - rows.mean(axis=0)) / np.where(ranges > 0, ranges, np.nan)
     spectrum = np.fft.rfft(centred, 2 * len(rows), axis=0)
     sums = np.fft.irfft(np.abs(spectrum) ** 2, 2 * len(rows), axis=0)[: lags + 1]
-    with np.errstate(invalid="ignore"):
-        answer: Array = sums / np.where(np.ptp(rows, axis=0) > 0, sums[0], np.nan)
+    answer: Array = sums / sums[0]
     return answer
 
 
@@ -73,4 +79,5 @@ def _trajectory(values: npt.ArrayLike) -> Array:
     if rows.ndim != 2 or rows.size == 0:
         raise ValueError(f"values: got shape {rows.shape}, need (T, M)")
     require_finite("values", rows)
+    require_squares("values", rows)
     return rows
