@@ -165,15 +165,15 @@ def as_nonnegative(name: str, value: object) -> float:
     return number
 
 
-def as_threshold(name: str, value: object, dtype: npt.DTypeLike) -> float | None:
-    """Return a real scalar within the range of `dtype`, or None."""
+def as_threshold(name: str, value: object, single: bool) -> float | None:
+    """Return a real scalar within the range of float64, or float32 where `single`, or None."""
     if value is None:
         return None
     number = as_real(name, value)
-    if not abs(number) <= float(np.finfo(dtype).max):
+    largest = float(np.finfo(np.float32).max if single else np.finfo(np.float64).max)
+    if not abs(number) <= largest:
         raise ValueError(
-            f"{name}: got {number}, need a finite number within the range of {np.dtype(dtype)}, "
-            "or None"
+            f"{name}: got {number}, need a finite number, at most {largest:.3g} in size, or None"
         )
     return number
 

@@ -18,6 +18,7 @@ from hopfix._arrays import (
     as_states,
     as_threshold,
     require_finite,
+    require_squares,
 )
 from hopfix._config import resolve_threads
 from hopfix._feature_memory import FeatureMemory, exponential_state, rectified_state
@@ -114,7 +115,7 @@ class Performer:
                 f"features: got dimension {features.dim}, need that of the patterns, {dim}"
             )
         draws = as_integer("draws", draws, 1)
-        threshold = as_threshold("sparsify_above", sparsify_above, dtype)
+        threshold = as_threshold("sparsify_above", sparsify_above, "float32" in str(dtype))
         all_features = tuple(features.redraw(draw) for draw in range(draws))
         self._settle(all_features, beta, threshold, dtype, threads)
 
@@ -298,7 +299,10 @@ class Performer:
             return np.zeros(len(states))
         root = math.sqrt(self._beta)
         queries, keys = self._sparsified(states), self._sparsified(estimates)
-        return self.features.relative_variance(root * queries, root * keys) / self.draws
+        with np.errstate(over="ignore"):
+            queries = root * queries
+        require_squares("states", queries)
+        return self.features.relative_variance(queries, root * keys) / self.draws
 
     def _warn_of(self, variance: FloatArray) -> None:
         worthless = int((variance > 1).sum())

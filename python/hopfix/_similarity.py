@@ -158,7 +158,7 @@ def model_of(
         rule=rule,
         values=None if values is None else _as_values(values, n, patterns.dtype),
         normalize=as_bool("normalize", normalize),
-        sparsify_above=as_threshold("sparsify_above", sparsify_above, patterns.dtype),
+        sparsify_above=as_threshold("sparsify_above", sparsify_above, patterns.dtype == np.float32),
     )
     if model.normalize:
         _require_directions(patterns, model)
