@@ -18,7 +18,7 @@ from hopfix import _core
 from hopfix._eigenvalues import eigenvalues
 from hopfix._json import as_lists, plain
 
-ATTEMPTS = 50
+ATTEMPTS = 300
 ALL = 2**62
 DENSE = (float("inf"), 0)
 
@@ -210,9 +210,6 @@ CALLS = {
     ),
     "BinaryNetwork": lambda: partial(
         _core.BinaryNetwork, _core.pack_signs(signs(2000, 4000), 1)[0], 4000, None, False
-    ),
-    "BinaryNetwork.patterns": lambda: (
-        hopfix.classical.BinaryHopfield(signs(4000, 4000))._core.patterns
     ),
     "BinaryNetwork.update": lambda: of_signs("update"),
     "BinaryNetwork.energy": lambda: of_signs("energy"),
