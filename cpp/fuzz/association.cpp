@@ -104,9 +104,6 @@ void run(Input& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  if (input.flag())
-    run<float>(input);
-  else
-    run<double>(input);
+  fuzz::in_either_precision(input, [&](auto zero) { run<decltype(zero)>(input); });
   return 0;
 }

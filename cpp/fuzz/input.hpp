@@ -104,6 +104,15 @@ std::optional<Network<T>> network(Input& input, std::ptrdiff_t most_patterns,
   }
 }
 
+// Calls run with a float or a double.
+template <class Run>
+void in_either_precision(Input& input, const Run& run) {
+  if (input.flag())
+    run(0.0f);
+  else
+    run(0.0);
+}
+
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
