@@ -1,8 +1,10 @@
 """The GIL is released in whatever takes long, so that other Python threads run meanwhile.
 
-With a switch interval of minutes no thread loses the GIL unless it releases it: another thread that
-has run by the end of a call shows that the call did, however busy the machine. Calls are those of
-the core, since NumPy's own releases would hide one that is missing.
+Another thread asks for the GIL while a call of C holds it. Python gives it to whoever has asked,
+and waits until it is taken, at the next release: the one in the core, since from there to the look
+at what the other thread has done no bytecode runs. Load on the machine cannot hide a release, nor
+another place give the GIL away. Calls are those of the core: NumPy's own releases would hide one
+that is missing.
 """
 
 import sys
@@ -18,40 +20,37 @@ from hopfix import _core
 from hopfix._eigenvalues import eigenvalues
 from hopfix._json import as_lists, plain
 
-ATTEMPTS = 300
+# Additions during which the other thread has to ask: 0.2 ms to 2 s.
+PATIENCE = [10**4, 10**6, 10**8]
 ALL = 2**62
 DENSE = (float("inf"), 0)
 
 
-class Other(threading.Thread):
-    """Waits for the gate, then for the GIL, and says that it got it."""
+def runs_another_thread(call, patience):
+    """Whether another thread, if it has asked for the GIL by then, gets it during the call."""
+    gate, ran = threading.Lock(), []
 
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.gate, self.ran = threading.Lock(), False
-        self.gate.acquire()
-        self.start()
+    def other():
+        gate.acquire()
+        ran.append(True)
 
-    def run(self):
-        self.gate.acquire()
-        self.ran = True
-
-    def runs_during(self, call):
-        self.gate.release()
-        call()
-        ran = self.ran
-        self.join()
-        return ran
+    gate.acquire()
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    steps = [partial(gate.release), partial(sum, range(patience)), partial(call), partial(ran.copy)]
+    seen = list(map(partial.__call__, steps))[-1]
+    thread.join()
+    return bool(seen)
 
 
 @pytest.fixture
 def released():
-    """Whether a call lets another thread run; asked again where the system did not let it."""
+    """Whether a call of C lets another thread run."""
     if sysconfig.get_config_var("Py_GIL_DISABLED") and not sys._is_gil_enabled():
         pytest.skip("this Python has no GIL")
     before = sys.getswitchinterval()
-    sys.setswitchinterval(600)
-    yield lambda call: any(Other().runs_during(call) for _ in range(ATTEMPTS))
+    sys.setswitchinterval(1e-6)
+    yield lambda call: any(runs_another_thread(call, patience) for patience in PATIENCE)
     sys.setswitchinterval(before)
 
 
@@ -61,6 +60,10 @@ def normal(*shape, seed=0):
 
 def signs(*shape):
     return np.where(normal(*shape) > 0, 1.0, -1.0)
+
+
+def words(n):
+    return np.random.default_rng(0).integers(2**64, size=(n, n // 64), dtype=np.uint64)
 
 
 def core(n=4000, d=128, beta=0.05, **options):
@@ -211,6 +214,9 @@ CALLS = {
     "BinaryNetwork": lambda: partial(
         _core.BinaryNetwork, _core.pack_signs(signs(2000, 4000), 1)[0], 4000, None, False
     ),
+    "BinaryNetwork.patterns": lambda: (
+        _core.BinaryNetwork(words(16_000), 16_000, None, False).patterns
+    ),
     "BinaryNetwork.update": lambda: of_signs("update"),
     "BinaryNetwork.energy": lambda: of_signs("energy"),
     "BinaryNetwork.retrieve_synchronous": lambda: of_signs("retrieve_synchronous", 100),
@@ -260,8 +266,7 @@ def test_other_threads_run_during(prepare, released):
 
 
 def test_a_call_that_keeps_the_gil_is_noticed(released):
-    numbers = normal(500_000)
-    assert not any(Other().runs_during(numbers.tolist) for _ in range(3))
+    assert not released(normal(500_000).tolist)
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
@@ -271,8 +276,13 @@ def test_eigenvalues_are_those_of_numpy_to_the_bit(count, m):
     np.testing.assert_array_equal(eigenvalues(matrices), np.linalg.eigvals(matrices))
 
 
-def test_eigenvalues_release_the_gil(released):
-    assert released(partial(eigenvalues, normal(1, 100, 100)))
+def test_eigenvalues_release_the_gil(released, monkeypatch):
+    asked, found = [], np.linalg.eigvals
+    monkeypatch.setattr(np.linalg, "eigvals", lambda a: asked.append(a) or found(a))
+    eigenvalues(normal(1, 100, 100))
+    of_numpy = partial(np.linalg._umath_linalg.eigvals, signature="d->D")
+    assert released(partial(of_numpy, asked[0]))
+    assert not released(partial(of_numpy, normal(1, 100, 100)))
 
 
 @pytest.mark.parametrize("shape", [(0,), (5,), (9000,), (0, 3), (7000, 2), (2, 9000), (3, 2, 9000)])
