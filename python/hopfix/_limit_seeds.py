@@ -75,6 +75,11 @@ def from_infinity(
             net, beta_to, (), (), terms, faces=(), unseeded=tuple(known), cut_short=True
         )
         raise
+    if not len(states):
+        raise ValueError(
+            f"patterns: no fixed point near the limit is certified for beta from {first:.3g} on; "
+            "scale the patterns up, or list the points of one beta by Hopfield.fixed_points"
+        )
     left = None if time_limit is None else max(time_limit - (time.monotonic() - began), 1e-3)
     notes: dict[str, Any] = {
         "faces": tuple(face for face, here in zip(seeds.faces, reached, strict=True) if here),
@@ -225,12 +230,13 @@ def from_zero(
     size = spread(patterns)
     beta = max(min(0.5 / size / size, beta_to / 2), sys.float_info.min)
     network = Hopfield(patterns, beta, log_weights=terms.at(beta), num_threads=num_threads)
-    mean = patterns.astype(np.float64).mean(axis=0)
-    state = network.retrieve(mean).states
+    # By Newton's method: "converged" of a retrieval is relative to max(1, ‖ξ‖).
+    mean = patterns.astype(np.float64).mean(axis=0, keepdims=True)
+    states, _ = _core.correct_states(network._core64, mean, network._threads)
     return follow_branches(
         network,
         beta_to,
-        state[None],
+        states,
         terms=terms,
         max_steps=max_steps,
         time_limit=time_limit,

@@ -83,7 +83,8 @@ class Head:
 def tokens_of_share(weights: npt.ArrayLike, share: float = 0.9) -> npt.NDArray[np.int64]:
     """Return for weights (..., N) the least number of them that sum to at least the share.
 
-    Rows are non-negative with sum 1, to rounding; 0 < share <= 1.
+    Rows are non-negative with sum 1, to rounding; 0 < share <= 1. ValueError where a weight is
+    below 0 or above 1.
 
     Example:
         >>> hopfix.heads.tokens_of_share([[0.95, 0.05, 0.0], [0.4, 0.3, 0.3]])
