@@ -1,7 +1,4 @@
-"""Files as nobody should write them: read right, or refused in one line that names the file.
-
-HOPFIX_FUZZ_EXAMPLES=20000 draws as many per test instead of a few.
-"""
+"""Files as nobody should write them: read right, or refused in one line that names the file."""
 
 import contextlib
 import csv
@@ -19,7 +16,8 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hostile import SECONDS, fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hopfix
@@ -34,18 +32,8 @@ from hopfix.sharded import FileShard, ShardedHopfield
 for name in ("click", "rich", "tqdm"):
     pytest.importorskip(name)
 
-EXAMPLES = int(os.environ.get("HOPFIX_FUZZ_EXAMPLES", "25"))
-SECONDS = 1.0  # of this process, however busy the machine is
 MOST_MEMORY = 32 << 20  # all files here are small
 
-fuzz = settings(
-    max_examples=EXAMPLES,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.function_scoped_fixture,
-    ],
-)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
 
 ARRAY = np.random.default_rng(0).normal(size=(4, 3))
