@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hopfix
-from hopfix import _limits, heads, performer, separation
+from hopfix import _limits, heads, performer, queries, separation
 from hopfix._arrays import row_norms
 from hopfix._passages import spread
 from hopfix.branches import from_infinity, from_zero
@@ -138,6 +138,14 @@ def test_series_scale(scale):
     with pytest.raises(ValueError, match="values: got a number of size"):
         series.power_spectrum(values * 1e160)
     assert len(series.poincare_section(values, 0, tolerance=1.7e308)) == len(values)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_beyond_the_range_leaves_ones(dtype):
+    for disturb in (queries.gaussian_noise, queries.noise_of_norm):
+        disturbed = disturb(np.zeros((30, 4), dtype), 1.7e308)
+        assert disturbed.dtype == dtype
+        assert (disturbed == 1).all()
 
 
 def test_copies_larger_than_the_memory_are_refused(monkeypatch):

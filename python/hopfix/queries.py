@@ -106,7 +106,7 @@ def gaussian_noise(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Flo
         (3, 4)
     """
     pixels = _as_images(images)
-    return _disturbed(pixels, as_nonnegative("level", level) * _normal(pixels, seed))
+    return _disturbed(pixels, as_nonnegative("level", level), _normal(pixels, seed))
 
 
 @interchange
@@ -131,12 +131,14 @@ def noise_of_norm(images: npt.ArrayLike, level: float, *, seed: int = 0) -> Floa
     pixels = _as_images(images)
     noise = _normal(pixels, seed)
     noise /= np.linalg.norm(noise, axis=-1, keepdims=True)
-    return _disturbed(pixels, as_nonnegative("level", level) * noise)
+    return _disturbed(pixels, as_nonnegative("level", level), noise)
 
 
-def _disturbed(pixels: FloatArray, noise: FloatArray) -> FloatArray:
-    """Return |pixels + noise|, at most 1."""
-    disturbed: FloatArray = np.minimum(np.abs(pixels + noise), 1)
+def _disturbed(pixels: FloatArray, level: float, noise: FloatArray) -> FloatArray:
+    """Return |pixels + level noise|, at most 1."""
+    level = min(level, float(np.finfo(noise.dtype).max))
+    with np.errstate(over="ignore"):  # what is beyond the range is beyond 1
+        disturbed: FloatArray = np.minimum(np.abs(pixels + level * noise), 1)
     return disturbed.astype(pixels.dtype, copy=False)
 
 
