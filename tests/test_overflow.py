@@ -10,8 +10,8 @@ from hopfix import _limits, heads, performer, queries, separation
 from hopfix._arrays import row_norms
 from hopfix._passages import spread
 from hopfix.branches import from_infinity, from_zero
-from hopfix.faces import sampled_margin
-from hopfix.mean_field import series
+from hopfix.faces import critical_faces, sampled_margin
+from hopfix.mean_field import AttentionMeanField, series
 from hopfix.sharded import ShardedHopfield
 
 RNG = np.random.default_rng(5)
@@ -114,6 +114,16 @@ def test_energies_of_shards_that_overflow_are_refused():
     net = ShardedHopfield([np.eye(2)], 1.0)
     with pytest.raises(ValueError, match="states: the computation overflows"):
         net.energy([0.0, 1e160])
+
+
+def test_models_of_attention_and_gaps_of_faces_at_the_ends_of_the_range():
+    table = np.array([[0.0, 1.7e308], [0.0, 1.7e308]])
+    for make in (AttentionMeanField, AttentionMeanField.from_correlations):
+        with pytest.raises(ValueError, match="output: got a number of size"):
+            make(table, table, table, table, beta=1.0, gamma=1.0, context=2)
+    found = critical_faces(np.array([[0.0], [1e38]], np.float32))
+    assert found.gap.dtype == np.float32
+    assert np.isinf(found.gap).any()
 
 
 def test_comparisons_shares_and_samples_refuse_what_overflows():

@@ -111,7 +111,8 @@ class CriticalFaces:
         self._first: npt.NDArray[np.int64] = columns["first"]
         self._indices: npt.NDArray[np.int64] = columns["indices"]
         self._weights: FloatArray = columns["weights"]
-        self.gap: FloatArray = columns["gaps"].astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            self.gap: FloatArray = columns["gaps"].astype(dtype, copy=False)
         self.max_size = max_size
         self.origin_radius: float = columns["origin_radius"]
         self.complete: bool = columns["complete"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hopfix._arrays import as_float_array, as_integer, as_real, require_finite
+from hopfix._arrays import as_float_array, as_integer, as_real, require_finite, require_squares
 from hopfix.mean_field._results import Array
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def as_matrices(given: Sequence[npt.ArrayLike]) -> list[Array]:
                 f"{name}: got shape {matrix.shape}, need that of output, {matrices[0].shape}"
             )
         require_finite(name, matrix)
+        require_squares(name, matrix)
         matrices.append(matrix)
     return matrices
 
@@ -91,6 +92,7 @@ def position_fields(given: Sequence[npt.ArrayLike] | None, features: int, contex
         )
     for matrix in matrices:
         require_finite("positions", matrix)
+        require_squares("positions", matrix)
     bits = np.arange(context)[:, None] >> np.arange(units - 1, -1, -1)
     units_on = 2.0 * (bits & 1) - 1.0
     return np.concatenate([units_on @ matrix.T / units for matrix in matrices], axis=1)
