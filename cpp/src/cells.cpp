@@ -1,5 +1,6 @@
 #include "hopfix/cells.hpp"
 
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <tuple>
@@ -195,6 +196,16 @@ CellList out_of_range(const Network<double>& network, CellForm form) {
   return list;
 }
 
+// Whether rounding of the logits denies a certificate to every state in the hull, none of which is
+// nearer to the origin than the mean less the radius: to search for them would only split boxes.
+bool nothing_certifiable(const Network<double>& network) {
+  double squares = 0;
+  for (const double value : network.extent().mean) squares += value * value;
+  const double mean = std::sqrt(squares), nearest = mean - network.extent().radius;
+  const double rounding = gamma_bound(network.dim() + 2).value();
+  return network.beta() * rounding * mean * nearest > 1;  // Certifier gives up at 0.1
+}
+
 // Where patterns are so large that coefficients might overflow, symmetry is not looked for.
 std::vector<ExchangeableClass> symmetry_of(const Network<double>& network, const ScaledGram& gram) {
   constexpr double kLargestProduct = 1e280;
@@ -268,6 +279,7 @@ CellList fixed_points_by_cells(const Network<double>& network, const CellOptions
     throw std::runtime_error("this thread does not round to nearest with gradual underflow");
   CellOptions inner = options;
   inner.form = plan_cells(network, options.form).form;
+  if (nothing_certifiable(network)) return out_of_range(network, inner.form);
   CellList list;
   const auto search = [&](const auto& contractor, const std::vector<ExchangeableClass>& classes) {
     const bool by_orbits = !classes.empty();
