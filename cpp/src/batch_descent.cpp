@@ -1,4 +1,7 @@
 // Descent by steps that each look at a few patterns: by way of the matrix itself.
+#include <cmath>
+#include <limits>
+
 #include "kernel_descent.hpp"
 
 namespace hopfix {
@@ -58,6 +61,9 @@ class BatchDescent {
     if (slope == 0) return DescentEnd::steps;  // nothing to be learned from this batch
     const double length = options_.rates.empty() ? searched(columns, slope)
                                                  : options_.rates[static_cast<std::size_t>(step)];
+    const double longest =
+        std::sqrt(inner(matrix_, matrix_, execution_)) + std::fabs(length) * std::sqrt(slope);
+    if (!(longest <= std::numeric_limits<T>::max())) return DescentEnd::diverged;
     add_scaled(-length, change_, matrix_, {execution_.threads, nullptr});
     return DescentEnd::steps;
   }

@@ -2,6 +2,7 @@
 #include "kernel_descent.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 namespace hopfix {
@@ -102,7 +103,8 @@ class FullDescent {
         options_(options),
         run_(run),
         execution_(run.execution()),
-        matrix2_(norm2(matrix, features * patterns.dim)) {
+        start2_(norm2(matrix, features * patterns.dim)),
+        matrix2_(start2_) {
     Panels<T> columns =
         Panels<T>::from_rows(patterns.data, patterns.count, patterns.dim, execution_)
             .transposed(execution_);
@@ -145,8 +147,9 @@ class FullDescent {
     return small_gradient() ? DescentEnd::gradient : DescentEnd::steps;
   }
 
-  // matrix += the change made so far; nothing else may be asked for afterwards.
-  void apply_to(T* matrix, const Execution& execution) {
+  // matrix += the change made so far, unless the sum might overflow, as it can where patterns are
+  // tiny and features are not; whether so. Nothing else may be asked for afterwards.
+  bool apply_to(T* matrix, const Execution& execution) {
     loss_.reset();  // the descent is over: its memory serves the products
     product_.reset();
     features_ = gradient_ = velocity_ = Panels<T>();
@@ -155,7 +158,11 @@ class FullDescent {
     Panels<T> change(coefficients_.cols(), patterns_.dim);
     multiply(coefficients_, rows, change, execution);
     rows = coefficients_ = Panels<T>();
-    basis_.expand(std::move(change), execution).add_to_rows(matrix, execution);
+    change = basis_.expand(std::move(change), execution);
+    const double longest = std::sqrt(start2_) + std::sqrt(inner(change, change, execution));
+    if (!(longest <= std::numeric_limits<T>::max())) return false;
+    change.add_to_rows(matrix, execution);
+    return true;
   }
 
  private:
@@ -260,6 +267,7 @@ class FullDescent {
   std::unique_ptr<PatternProduct<T>> product_;
   std::unique_ptr<PairLoss<T>> loss_;
   typename PairLoss<T>::Value value_;
+  double start2_;           // |W|^2 of the start
   double matrix2_;          // |W|^2
   double slope_ = 0;        // |dL/dW|^2
   double radial_ = 0;       // <W, dL/dW>
@@ -280,8 +288,9 @@ void descend_on_all(const PatternRows<T>& patterns, T* matrix, std::ptrdiff_t fe
   } catch (const Interrupted&) {
     run.result.end = run.interruption();
   }
-  if (descent && run.result.fault < 0)
-    descent->apply_to(matrix, {run.execution().threads, nullptr});
+  if (descent && run.result.fault < 0 &&
+      !descent->apply_to(matrix, {run.execution().threads, nullptr}))
+    run.result.end = DescentEnd::diverged;
 }
 
 template void descend_on_all(const PatternRows<float>&, float*, std::ptrdiff_t,

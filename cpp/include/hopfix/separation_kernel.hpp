@@ -88,7 +88,9 @@ struct Descent {
   std::ptrdiff_t fault = -1;  // as in LossValue, at the start: nothing was done
 };
 
-// matrix (features x dim), the start, is overwritten by the last matrix with a finite loss.
+// matrix (features x dim), the start, is overwritten by the last matrix with a finite loss (of
+// batches: by the last that is finite). Where that leaves the range of T the end is "diverged", and
+// the matrix as it was, of batches as before the step.
 template <class T>
 Descent descend(const PatternRows<T>& patterns, T* matrix, std::ptrdiff_t features,
                 const DescentOptions& options, const Execution& execution);
