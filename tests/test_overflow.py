@@ -166,3 +166,24 @@ def test_copies_larger_than_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr(_limits, "machine_bytes", lambda: 64)
     with pytest.raises(MemoryError, match=r"patterns: .* hold them in shards"):
         hopfix.Hopfield(np.eye(3), 1.0)
+
+
+@pytest.mark.parametrize("form", ["weights", "hull"])
+@pytest.mark.parametrize("symmetry", [True, False])
+def test_cells_far_from_the_origin_are_not_split_without_end(form, symmetry):
+    shape = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    options = {"form": form, "symmetry": symmetry, "max_boxes": 10_000}
+    for place in (0.0, 1e3, 1e5):  # certificates are possible
+        found = hopfix.Hopfield(np.add(shape, [0.0, place]), 2.0).fixed_points("cells", **options)
+        assert found.completeness == "proved"
+    for place in (1e8, 1e12, 1e38):  # rounding of the logits denies all
+        found = hopfix.Hopfield(np.add(shape, [0.0, place]), 2.0).fixed_points("cells", **options)
+        assert found.completeness == "unknown"
+        assert len(found.undecided) == 1
+        assert found.proof is None or found.proof.boxes == 0
+        assert "double precision cannot decide" in found.undecided[0].reason
+
+
+def test_masks_refuse_pixels_that_overflow():
+    with pytest.raises(ValueError, match="images: got a number of size"):
+        queries.random_mask([[1.7e308, 0.0]], 0.5, rescale=True)

@@ -24,6 +24,7 @@ from hopfix._arrays import (
     as_nonnegative,
     as_real,
     require_finite,
+    require_squares,
 )
 from hopfix._interchange import interchange
 
@@ -153,6 +154,7 @@ def _as_images(value: npt.ArrayLike) -> FloatArray:
     if pixels.ndim == 0 or pixels.size == 0:
         raise ValueError(f"images: got shape {pixels.shape}, need (..., d) with at least one image")
     require_finite("images", pixels)
+    require_squares("images", pixels)
     return pixels
 
 
