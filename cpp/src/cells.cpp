@@ -196,14 +196,19 @@ CellList out_of_range(const Network<double>& network, CellForm form) {
   return list;
 }
 
-// Whether rounding of the logits denies a certificate to every state in the hull, none of which is
-// nearer to the origin than the mean less the radius: to search for them would only split boxes.
+// Whether no state in the hull can have a certificate, so that a search would only split boxes.
+// Certifier gives up where it bounds rounding of the logits by more than 0.1: log-weights enter by
+// their size, states by their norm, at least that of the mean less the radius, and underflow by
+// 2^-960 times the square of the radius.
 bool nothing_certifiable(const Network<double>& network) {
+  if (network.extent().radius > 0x1p470) return true;
+  for (const double log_weight : network.log_weights())
+    if (kUnitRoundoff * std::fabs(log_weight) > 1) return true;
   double squares = 0;
   for (const double value : network.extent().mean) squares += value * value;
   const double mean = std::sqrt(squares), nearest = mean - network.extent().radius;
   const double rounding = gamma_bound(network.dim() + 2).value();
-  return network.beta() * rounding * mean * nearest > 1;  // Certifier gives up at 0.1
+  return network.beta() * rounding * mean * nearest > 1;
 }
 
 // Where patterns are so large that coefficients might overflow, symmetry is not looked for.
