@@ -187,3 +187,27 @@ def test_cells_far_from_the_origin_are_not_split_without_end(form, symmetry):
 def test_masks_refuse_pixels_that_overflow():
     with pytest.raises(ValueError, match="images: got a number of size"):
         queries.random_mask([[1.7e308, 0.0]], 0.5, rescale=True)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "beta", "log_weights"),
+    [
+        ([[0.0, 0.0], [0.0, 0.0], [1e150, 1e150]], 1e-300, None),
+        ([[0.0, 0.0], [0.0, 0.0], [0.0, 1.0]], 1e-300, [0.0, 1e150, 1e150]),
+    ],
+)
+def test_cells_where_bounds_exceed_everything_are_not_split_without_end(
+    patterns, beta, log_weights
+):
+    net = hopfix.Hopfield(patterns, beta, log_weights=log_weights)
+    found = net.fixed_points("cells", max_boxes=10_000)
+    assert found.completeness == "unknown"
+    assert found.proof is None or found.proof.boxes == 0
+    assert "double precision cannot decide" in found.undecided[0].reason
+
+
+def test_the_covariance_of_fields_needs_numbers():
+    model = AttentionMeanField.paper(1.0)
+    for number in (np.inf, np.nan, 1e160):
+        with pytest.raises(ValueError, match="attention: got"):
+            model.field_covariance([0.0, number, 0.0])

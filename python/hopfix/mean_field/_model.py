@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hopfix import _core
-from hopfix._arrays import as_bool, as_float_array, as_integer, as_nonnegative, as_positive
+from hopfix._arrays import (
+    as_bool,
+    as_float_array,
+    as_integer,
+    as_nonnegative,
+    as_positive,
+    require_finite,
+    require_squares,
+)
 from hopfix._config import resolve_threads
 from hopfix._executor import as_executor
 from hopfix._progress import Progress, as_progress
@@ -275,6 +283,8 @@ class AttentionMeanField:
         values = as_float_array("attention", attention).astype(np.float64)
         if values.shape != (self.features,):
             raise ValueError(f"attention: got shape {values.shape}, need ({self.features},)")
+        require_finite("attention", values)
+        require_squares("attention", values)
         system = self._system
         stacked = system.readouts.reshape(4 * self.features, -1)
         shares = np.where(system.shares > 0, system.shares, 1)
