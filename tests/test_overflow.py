@@ -194,6 +194,7 @@ def test_masks_refuse_pixels_that_overflow():
     [
         ([[0.0, 0.0], [0.0, 0.0], [1e150, 1e150]], 1e-300, None),
         ([[0.0, 0.0], [0.0, 0.0], [0.0, 1.0]], 1e-300, [0.0, 1e150, 1e150]),
+        ([[0.0, 5e-324], [1e-310, 1e-310], [0.0, 1e-160]], 1e300, None),
     ],
 )
 def test_cells_where_bounds_exceed_everything_are_not_split_without_end(

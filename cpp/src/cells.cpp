@@ -196,19 +196,21 @@ CellList out_of_range(const Network<double>& network, CellForm form) {
   return list;
 }
 
-// Whether no state in the hull can have a certificate, so that a search would only split boxes.
-// Certifier gives up where it bounds rounding of the logits by more than 0.1: log-weights enter by
-// their size, states by their norm, at least that of the mean less the radius, and underflow by
-// 2^-960 times the square of the radius.
+// Whether certificates are out of reach, so that a search would split boxes up to its limits: with
+// rounding of the logits beyond kMost Certifier gives up. It has four roundings of log-weights, one
+// of scores by the norm of the state, at least that of the mean less the radius, and what bounds
+// add for underflow, times beta or times the square of the radius (for all states but those near
+// 0).
 bool nothing_certifiable(const Network<double>& network) {
-  if (network.extent().radius > 0x1p470) return true;
+  constexpr double kMost = 0.1;
+  const double beta = network.beta(), radius = network.extent().radius;
+  if (beta * kUnderflow > kMost || radius * kUnderflow * radius > kMost) return true;
   for (const double log_weight : network.log_weights())
-    if (kUnitRoundoff * std::fabs(log_weight) > 1) return true;
+    if (4 * kUnitRoundoff * std::fabs(log_weight) > kMost) return true;
   double squares = 0;
   for (const double value : network.extent().mean) squares += value * value;
-  const double mean = std::sqrt(squares), nearest = mean - network.extent().radius;
-  const double rounding = gamma_bound(network.dim() + 2).value();
-  return network.beta() * rounding * mean * nearest > 1;
+  const double mean = std::sqrt(squares);
+  return beta * gamma_bound(network.dim() + 2).value() * mean * (mean - radius) > kMost;
 }
 
 // Where patterns are so large that coefficients might overflow, symmetry is not looked for.
