@@ -202,9 +202,8 @@ def nudged(patterns, i, k, to):
     ],
 )
 def test_only_what_is_exact_counts(patterns, log_weights, symmetry):
-    net = hopfix.Hopfield(
-        patterns, 1.5 / np.square(patterns).sum(axis=1).max(initial=1e-300), log_weights=log_weights
-    )
+    largest = np.square(patterns).sum(axis=1).max()
+    net = hopfix.Hopfield(patterns, 1.5 / largest if largest else 1.5, log_weights=log_weights)
     assert net.fixed_points("cells", form="weights").proof.symmetry == symmetry
     assert net.fixed_points("cells", form="hull").proof.symmetry == ()
 
